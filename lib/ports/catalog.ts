@@ -1,0 +1,27 @@
+/** Names a table: Iceberg's namespace (one level) and name. */
+export interface TableId {
+  readonly namespace: string
+  readonly name: string
+}
+
+/** What the catalog says of a table: where its metadata is, and the token that a swap is compared against. */
+export interface TablePointer {
+  readonly metadataLocation: string
+  readonly version: string
+}
+
+/**
+ * The third compare-and-set: a table's metadata pointer. No retries live below this interface (PROTOCOL-REVIEW 10).
+ */
+export interface Catalog {
+  load(table: TableId): Promise<TablePointer | undefined>
+  /** False when the table exists already. */
+  create(table: TableId, metadataLocation: string): Promise<boolean>
+  /**
+   * Replaces the pointer if it still is `expected`. `false` means certainly not replaced.
+   * Throws `CommitUnknown` or `Unavailable` when the outcome is unknown: load and look.
+   */
+  swap(table: TableId, expected: TablePointer, metadataLocation: string): Promise<boolean>
+  /** All tables, sorted by namespace and name. */
+  list(): Promise<readonly TableId[]>
+}
