@@ -1,0 +1,178 @@
+import { corrupt, refused } from '../errors.ts'
+import { type LogTail, MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
+
+/** How far one partition's staging log is consumed. */
+export interface PartitionProgress {
+  /** Last consumed slot; 0: none yet. */
+  readonly slot: number
+  /** Kafka offset after the last consumed record; null: none known yet. */
+  readonly next: number | null
+  /** Milliseconds; null counts as minus infinity (PROTOCOL-REVIEW 22). */
+  readonly watermark: number | null
+}
+
+/** A slice of window state inside a state object. */
+export interface StateRef {
+  /** Name below the staging location. */
+  readonly object: string
+  readonly offset: number
+  readonly length: number
+  readonly rows: number
+  readonly fingerprint: string
+  /** Least and greatest window end in it, milliseconds: which slices a closing window needs. */
+  readonly minEnd: number
+  readonly maxEnd: number
+}
+
+/** What a table is to become at this checkpoint. `F` is the table format's data file, as plain JSON. */
+export type Intent<F> = { readonly kind: 'addFiles'; readonly files: readonly F[] }
+
+export interface TableProgress {
+  /** Pinned: a table of this name with another uuid is another table (PROTOCOL-REVIEW 15). */
+  readonly uuid: string
+  /** The last checkpoint with work for this table; 0: never touched. Applied means marker >= need (12). */
+  readonly need: number
+}
+
+/** What checkpoint n says. Stored as an object `<n>-<uuid>`; the log entry carries its name and digest. */
+export interface CheckpointBody<F> {
+  readonly v: 1
+  readonly pipeline: string
+  readonly incarnation: string
+  readonly n: number
+  /** The closed watermark, milliseconds: every window that ends (plus allowed lateness) at or before it is final. */
+  readonly watermark: number | null
+  /** By source id, then partition number. */
+  readonly sources: Readonly<Record<string, Readonly<Record<string, PartitionProgress>>>>
+  /** By operator id. */
+  readonly state: Readonly<Record<string, readonly StateRef[]>>
+  readonly tables: Readonly<Record<string, TableProgress>>
+  /** Of this checkpoint only, by table. */
+  readonly intents: Readonly<Record<string, readonly Intent<F>[]>>
+}
+
+/** Partitions that joined since the body was written, with the closed watermark as their floor (PROTOCOL-REVIEW 23). */
+export interface Opened {
+  readonly source: string
+  /** Inclusive ranges of partition numbers. */
+  readonly partitions: readonly (readonly [number, number])[]
+  readonly floor: number | null
+}
+
+export interface CheckpointEntry {
+  readonly v: 1
+  readonly kind: 'commit' | 'open'
+  readonly writer: string
+  /** Null only before the first commit. An `open` entry carries the last body forward. */
+  readonly body: { readonly name: string; readonly digest: string; readonly n: number } | null
+  readonly opened: readonly Opened[]
+}
+
+/** The last checkpoint, resolved: body plus what was opened since. */
+export interface Checkpoint<F> {
+  readonly n: number
+  readonly entry: CheckpointEntry
+  /** Undefined only before the first commit. */
+  readonly body: CheckpointBody<F> | undefined
+  readonly watermark: number | null
+  readonly sources: Readonly<Record<string, Readonly<Record<string, PartitionProgress>>>>
+}
+
+export function encodeCheckpointEntry(entry: CheckpointEntry): string {
+  const text = JSON.stringify(entry)
+  if (Buffer.byteLength(text) > MAX_LOG_VALUE_BYTES)
+    throw corrupt(
+      `Cannot append a checkpoint entry: expected at most ${MAX_LOG_VALUE_BYTES} bytes, found ${Buffer.byteLength(text)}.`,
+    )
+  return text
+}
+
+export function decodeCheckpointEntry(text: string): CheckpointEntry {
+  const entry = JSON.parse(text) as CheckpointEntry
+  if (entry.v !== 1)
+    throw refused(`Cannot read a checkpoint: expected version 1, found ${entry.v}. Run the version of frazil that wrote it.`)
+  return entry
+}
+
+/** The entry at the tail of the checkpoint log; undefined when the pipeline was never provisioned. */
+export function checkpointTail(tail: LogTail): { n: number; entry: CheckpointEntry } | undefined {
+  if (tail.value === undefined) {
+    if (tail.floor > 0)
+      throw corrupt(`Cannot read the checkpoint log: expected its tail to survive a trim to ${tail.floor}, found no entry.`)
+    return undefined
+  }
+  return { n: tail.slot, entry: decodeCheckpointEntry(tail.value) }
+}
+
+/** Body and opened partitions as one. */
+export function resolveCheckpoint<F>(n: number, entry: CheckpointEntry, body: CheckpointBody<F> | undefined): Checkpoint<F> {
+  const sources: Record<string, Record<string, PartitionProgress>> = {}
+  for (const [source, partitions] of Object.entries(body?.sources ?? {})) sources[source] = { ...partitions }
+  for (const opened of entry.opened) {
+    const partitions = (sources[opened.source] ??= {})
+    for (const [first, last] of opened.partitions)
+      for (let p = first; p <= last; p++) partitions[p] ??= { slot: 0, next: null, watermark: opened.floor }
+  }
+  return { n, entry, body, watermark: body?.watermark ?? null, sources }
+}
+
+/** Sorted partition numbers as inclusive ranges, so that an entry stays small. */
+export function ranges(partitions: readonly number[]): [number, number][] {
+  const sorted = [...new Set(partitions)].sort((a, b) => a - b)
+  const result: [number, number][] = []
+  for (const p of sorted) {
+    const last = result.at(-1)
+    if (last !== undefined && last[1] === p - 1) last[1] = p
+    else result.push([p, p])
+  }
+  return result
+}
+
+/**
+ * The entry that lets partitions join, or undefined when all of them are in. It carries the last checkpoint forward: same
+ * body, same needs, same watermark; so a window can never close on a partition nobody counted (PROTOCOL-REVIEW 23).
+ */
+export function decideOpen<F>(
+  last: Checkpoint<F> | undefined,
+  writer: string,
+  wanted: Readonly<Record<string, readonly number[]>>,
+): CheckpointEntry | undefined {
+  const opened: Opened[] = []
+  for (const [source, partitions] of Object.entries(wanted)) {
+    const known = last?.sources[source] ?? {}
+    const fresh = partitions.filter((p) => !Object.hasOwn(known, p))
+    if (fresh.length > 0) opened.push({ source, partitions: ranges(fresh), floor: last?.watermark ?? null })
+  }
+  if (opened.length === 0) return undefined
+  return { v: 1, kind: 'open', writer, body: last?.entry.body ?? null, opened: [...(last?.entry.opened ?? []), ...opened] }
+}
+
+/**
+ * The pipeline's watermark: the least over every partition of every source, those without an entry counting as minus
+ * infinity, and never below what was closed before (PROTOCOL-REVIEW 22, 23).
+ */
+export function closedWatermark(previous: number | null, partitions: Iterable<PartitionProgress>): number | null {
+  let least = Number.POSITIVE_INFINITY
+  for (const partition of partitions) least = Math.min(least, partition.watermark ?? Number.NEGATIVE_INFINITY)
+  const watermark = Math.max(
+    previous ?? Number.NEGATIVE_INFINITY,
+    least === Number.POSITIVE_INFINITY ? Number.NEGATIVE_INFINITY : least,
+  )
+  return watermark === Number.NEGATIVE_INFINITY ? null : watermark
+}
+
+/** What never falls must not fall from one checkpoint to the next (PROTOCOL-REVIEW 28). */
+export function assertSucceeds<F>(last: Checkpoint<F>, next: CheckpointBody<F>): void {
+  const fail = (what: string) => corrupt(`Cannot append checkpoint ${next.n}: ${what}.`)
+  if (next.n !== last.n + 1) throw fail(`expected it to follow ${last.n}`)
+  if (last.watermark !== null && (next.watermark === null || next.watermark < last.watermark))
+    throw fail(`its watermark ${next.watermark} is below ${last.watermark}`)
+  for (const [source, partitions] of Object.entries(last.sources)) {
+    for (const [p, before] of Object.entries(partitions)) {
+      const now = next.sources[source]?.[p]
+      if (now === undefined) throw fail(`it forgets partition ${p} of source ${source}`)
+      if (now.slot < before.slot || (before.next ?? 0) > (now.next ?? 0))
+        throw fail(`partition ${p} of source ${source} goes back`)
+    }
+  }
+}

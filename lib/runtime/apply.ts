@@ -1,0 +1,121 @@
+import { commitUnknown, corrupt, isKind } from '../errors.ts'
+import { appendFiles } from '../iceberg/append.ts'
+import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
+import type { TableMetadata } from '../iceberg/metadata.ts'
+import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import {
+  decideApply,
+  formatMarker,
+  markerProperty,
+  offsetsProperty,
+  parseMarker,
+  type TableView,
+  watermarkProperty,
+} from '../protocol/marker.ts'
+import { partitionLabel } from '../protocol/names.ts'
+import type { Body, Last } from './checkpoints.ts'
+import { type Runtime, refuseTable, tableId } from './runtime.ts'
+
+/** Swaps tried for one table and checkpoint before the call gives up; the next call goes on. */
+const MAX_SWAP_ATTEMPTS = 10
+/** First pause after a lost swap, doubled each time. */
+const BACKOFF_MS = 20
+/** Above this many partitions a table's offsets property names the checkpoint's body instead. */
+const MAX_OFFSETS_IN_PROPERTY = 200
+
+/** Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). */
+export async function applyAll(runtime: Runtime, last: Last): Promise<void> {
+  const { body } = last
+  if (body === undefined) return
+  for (const name of Object.keys(body.tables)) if (body.tables[name].need > 0) await applyTable(runtime, name, body, last)
+}
+
+/**
+ * The one commit loop there is: load, check uuid, incarnation and marker on that very base, one swap, and on anything but
+ * success load again (PROTOCOL-REVIEW 10, 11). Nothing is deleted here, whatever happens.
+ */
+async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<void> {
+  const { catalog, objects, clock, random } = runtime.ports
+  const id = tableId(runtime, name)
+  const { uuid, need } = body.tables[name]
+  const pipeline = runtime.plan.name
+  for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
+    if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
+    const table = await loadTable(catalog, objects, id)
+    if (table === undefined) throw refuseTable(runtime, name, 'it does not exist any more')
+    const expected = { uuid, incarnation: runtime.incarnation, need, body: body.n, last: last.n }
+    const verdict = decideApply(viewOf(pipeline, table.metadata), expected)
+    if (verdict.verdict === 'Refuse') throw refuseTable(runtime, name, verdict.why)
+    if (verdict.verdict === 'Done') return
+    const files = filesOf(body, name)
+    await assertFilesExist(runtime, files)
+    const marker = formatMarker({ incarnation: runtime.incarnation, n: need })
+    const watermark = String(body.watermark ?? '')
+    const next = await appendFiles({
+      metadata: table.metadata,
+      metadataLocation: table.pointer.metadataLocation,
+      objects,
+      random,
+      nowMs: clock.now(),
+      files: files.map(dataFileFromJson),
+      summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
+      properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
+    })
+    if (await swap(runtime, table, next.location)) return
+  }
+  throw commitUnknown(
+    `Cannot commit checkpoint ${need} to table ${id.namespace}.${id.name}: lost ${MAX_SWAP_ATTEMPTS} swaps. The next commit goes on from here.`,
+  )
+}
+
+/** True only when the swap certainly happened; a lost or unknown one is looked at again. */
+async function swap(runtime: Runtime, table: LoadedTable, location: string): Promise<boolean> {
+  try {
+    return await runtime.ports.catalog.swap(table.id, table.pointer, location)
+  } catch (error) {
+    if (isKind(error, 'CommitUnknown', 'Unavailable')) return false
+    throw error
+  }
+}
+
+function filesOf(body: Body, name: string): readonly DataFileJson[] {
+  return (body.intents[name] ?? []).flatMap((intent) => intent.files)
+}
+
+/** A file that is gone means that something is lost: halt, never commit a table that cannot be read (PROTOCOL-REVIEW 13). */
+async function assertFilesExist(runtime: Runtime, files: readonly DataFileJson[]): Promise<void> {
+  for (const file of files) {
+    const size = await runtime.ports.objects.size(file.path)
+    if (size !== file.sizeBytes)
+      throw corrupt(
+        `Cannot commit data file ${file.path}: expected ${file.sizeBytes} bytes, found ${size ?? 'no file'}. Restore it; the checkpoint waits.`,
+      )
+  }
+}
+
+/** Next offsets by topic-partition, as JSON; above 200 partitions the name of the checkpoint's body. */
+function offsetsOf(runtime: Runtime, body: Body, last: Last): string {
+  const offsets: Record<string, number | null> = {}
+  for (const [source, partitions] of Object.entries(body.sources)) {
+    const topic = runtime.plan.sources[source]?.topic ?? source
+    for (const [p, { next }] of Object.entries(partitions)) offsets[partitionLabel(topic, Number(p))] = next
+  }
+  return Object.keys(offsets).length <= MAX_OFFSETS_IN_PROPERTY ? JSON.stringify(offsets) : (last.entry.body?.name ?? '')
+}
+
+function viewOf(pipeline: string, metadata: TableMetadata): TableView {
+  const property = markerProperty(pipeline)
+  const snapshots = new Map((metadata.snapshots ?? []).map((snapshot) => [snapshot['snapshot-id'], snapshot]))
+  const text = metadata.properties?.[property]
+  return {
+    uuid: metadata['table-uuid'],
+    marker: text === undefined ? undefined : parseMarker(text),
+    current: metadata['current-snapshot-id'] ?? undefined,
+    snapshot(id) {
+      const snapshot = snapshots.get(id)
+      if (snapshot === undefined) return undefined
+      const marker = snapshot.summary?.[property]
+      return { id, parent: snapshot['parent-snapshot-id'], marker: marker === undefined ? undefined : parseMarker(marker) }
+    },
+  }
+}

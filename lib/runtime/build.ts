@@ -1,0 +1,236 @@
+import type { Batch } from '../columns/batch.ts'
+import { corrupt, isKind, refused } from '../errors.ts'
+import type { DataFileJson } from '../iceberg/data-file.ts'
+import { loadTable } from '../iceberg/scan.ts'
+import { lookup } from '../lookup.ts'
+import type { AggregatePlan } from '../pipeline/plan.ts'
+import {
+  assertSucceeds,
+  closedWatermark,
+  type Intent,
+  type PartitionProgress,
+  type StateRef,
+  type TableProgress,
+} from '../protocol/checkpoint.ts'
+import { stateName } from '../protocol/names.ts'
+import type { StagingEntry } from '../protocol/staging.ts'
+import { finish, mergePartials, splitClosed, windowEnds } from '../stream/aggregate.ts'
+import { decodeSlice, encodeSlice } from '../stream/slice.ts'
+import type { Body, Last } from './checkpoints.ts'
+import type { Taken } from './read-staging.ts'
+import { type Runtime, tableId } from './runtime.ts'
+import { type TableWriter, tableWriter } from './table-writer.ts'
+
+/** A checkpoint ready to be appended, and every object that was written for it. */
+export interface Built {
+  readonly body: Body
+  /** Locations to delete, should another checkpoint win the slot (PROTOCOL-REVIEW 14). */
+  readonly written: readonly string[]
+  readonly files: number
+  readonly fileBytes: number
+}
+
+/** Segments read at once. */
+const READ_AHEAD = 4
+/** Batches of partial aggregates held before they are merged into one. */
+const MERGE_AT = 64
+
+/**
+ * Builds checkpoint n+1 from what was taken: computes the watermark, closes windows, writes data files and open state.
+ * Nothing it writes is visible to anyone until the checkpoint is appended.
+ */
+export async function build(runtime: Runtime, last: Last, taken: Taken): Promise<Built> {
+  const n = last.n + 1
+  const sources: Record<string, Record<string, PartitionProgress>> = {}
+  for (const [source, partitions] of Object.entries(last.sources)) sources[source] = { ...partitions }
+  for (const { source, partition, progress } of taken.partitions) sources[source][partition] = progress
+  const watermark = closedWatermark(
+    last.watermark,
+    Object.values(sources).flatMap((partitions) => Object.values(partitions)),
+  )
+
+  const tables = new Map<string, TableWriter>()
+  const writerOf = (name: string): TableWriter => {
+    let writer = tables.get(name)
+    if (writer === undefined) {
+      writer = tableWriter(runtime, lookup(runtime.plan.tables, name, 'table'), n)
+      tables.set(name, writer)
+    }
+    return writer
+  }
+  const partials = new Map<string, Batch[]>()
+  for await (const { target, batch, fingerprint } of stagedSlices(runtime, taken)) {
+    const [kind, name] = splitTarget(target)
+    if (kind === 'table') {
+      if (!Object.hasOwn(runtime.plan.tables, name)) throw unknownTarget(runtime, `table ${name}`)
+      writerOf(name).append(batch)
+    } else {
+      const operator = knownOperator(runtime, name, fingerprint)
+      const batches = partials.get(name) ?? []
+      batches.push(batch)
+      partials.set(name, batches.length < MERGE_AT ? batches : [mergePartials(operator, batches)])
+    }
+  }
+
+  const written: string[] = []
+  const state: Record<string, readonly StateRef[]> = {}
+  const operators = new Set([...Object.keys(runtime.plan.operators), ...Object.keys(last.body?.state ?? {})])
+  for (const id of operators) {
+    const refs = last.body?.state[id] ?? []
+    if (!Object.hasOwn(runtime.plan.operators, id)) {
+      if (refs.length > 0) throw unknownTarget(runtime, `operator ${id}`)
+      continue
+    }
+    const operator = lookup(runtime.plan.operators, id, 'operator')
+    const next = await closeWindows(runtime, operator, refs, partials.get(id) ?? [], watermark, n)
+    state[id] = next.refs
+    written.push(...next.written)
+    if (next.closed.rows > 0) writerOf(operator.table).append(finish(operator, next.closed))
+  }
+
+  const intents: Record<string, readonly Intent<DataFileJson>[]> = {}
+  const progress: Record<string, TableProgress> = {}
+  let files = 0
+  let fileBytes = 0
+  for (const name of Object.keys(runtime.plan.tables).sort()) {
+    const before = last.body?.tables[name]
+    const added = (await tables.get(name)?.finish()) ?? []
+    if (added.length > 0) intents[name] = [{ kind: 'addFiles', files: added }]
+    for (const file of added) {
+      written.push(file.path)
+      files++
+      fileBytes += file.sizeBytes
+    }
+    progress[name] = { uuid: before?.uuid ?? (await uuidOf(runtime, name)), need: added.length > 0 ? n : (before?.need ?? 0) }
+  }
+  const { name: pipeline } = runtime.plan
+  const body: Body = { v: 1, pipeline, incarnation: runtime.incarnation, n, watermark, sources, state, tables: progress, intents }
+  assertSucceeds(last, body)
+  return { body, written, files, fileBytes }
+}
+
+/** Every slice of every taken entry, in the order of source, partition and slot; reads ahead a few segments. */
+async function* stagedSlices(
+  runtime: Runtime,
+  taken: Taken,
+): AsyncGenerator<{ target: string; batch: Batch; fingerprint: string | undefined }> {
+  const entries = taken.partitions
+    .flatMap((partition) => partition.entries.map((item) => item.entry))
+    .filter((entry) => entry.slices.length > 0)
+  const reads: Promise<Uint8Array>[] = []
+  for (let i = 0; i < entries.length; i++) {
+    while (reads.length < READ_AHEAD && i + reads.length < entries.length) {
+      const read = sliceBytes(runtime, entries[i + reads.length])
+      // The first failure is thrown where it is awaited; those behind it must not count as unhandled.
+      read.catch(() => {})
+      reads.push(read)
+    }
+    const bytes = await (reads.shift() as Promise<Uint8Array>)
+    const base = entries[i].segment === null ? 0 : entries[i].slices[0].offset
+    for (const slice of entries[i].slices) {
+      const { header, batch } = decodeSlice(bytes.subarray(slice.offset - base, slice.offset - base + slice.length))
+      if (header.target !== slice.target || batch.rows !== slice.rows)
+        throw corrupt(
+          `Cannot read a slice: expected ${slice.rows} rows for ${slice.target}, found ${batch.rows} for ${header.target}.`,
+        )
+      yield { target: slice.target, batch, fingerprint: header.fingerprint }
+    }
+  }
+}
+
+/** The bytes of an entry's slices, which lie back to back. */
+async function sliceBytes(runtime: Runtime, entry: StagingEntry): Promise<Uint8Array> {
+  if (entry.inline !== null) return Buffer.from(entry.inline, 'base64')
+  const first = entry.slices[0]
+  const end = entry.slices[entry.slices.length - 1]
+  return objectRange(runtime, entry.segment ?? '', first.offset, end.offset + end.length - first.offset)
+}
+
+/** A range of a staging object. Missing or short means stale or lost, never empty (PROTOCOL-REVIEW 20). */
+async function objectRange(runtime: Runtime, name: string, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = await runtime.ports.objects.get(runtime.staging + name, { offset, length })
+  if (bytes === undefined || bytes.length !== length)
+    throw corrupt(
+      `Cannot read staging object ${name}: expected ${length} bytes at ${offset}, found ${bytes?.length ?? 'no object'}. Restore it; the logs still say what it held.`,
+    )
+  return bytes
+}
+
+function splitTarget(target: string): ['table' | 'state', string] {
+  const at = target.indexOf(':')
+  const kind = target.slice(0, at)
+  if (kind !== 'table' && kind !== 'state')
+    throw corrupt(`Cannot read a slice: expected target table: or state:, found ${target}.`)
+  return [kind, target.slice(at + 1)]
+}
+
+/** Commit refuses only a fingerprint it does not know (PROTOCOL-REVIEW 19). */
+function knownOperator(runtime: Runtime, id: string, fingerprint: string | undefined): AggregatePlan {
+  if (!Object.hasOwn(runtime.plan.operators, id)) throw unknownTarget(runtime, `operator ${id}`)
+  const operator = lookup(runtime.plan.operators, id, 'operator')
+  if (fingerprint !== operator.fingerprint)
+    throw refused(
+      `Cannot commit pipeline ${runtime.plan.name}: operator ${id} has open state of fingerprint ${fingerprint}, this definition is ${operator.fingerprint}. Run the definition that wrote it until its windows are closed, or give the new one another table name.`,
+    )
+  return operator
+}
+
+function unknownTarget(runtime: Runtime, what: string) {
+  return refused(
+    `Cannot commit pipeline ${runtime.plan.name}: staged data is for ${what}, which this definition does not have. Run the definition that staged it first.`,
+  )
+}
+
+/**
+ * Window state is a list of slices. A closing window needs the slices that may hold it; those, and what is new, are merged
+ * and what stays open is written as one slice. Slices without a closing window are left as they are.
+ */
+async function closeWindows(
+  runtime: Runtime,
+  operator: AggregatePlan,
+  refs: readonly StateRef[],
+  fresh: readonly Batch[],
+  watermark: number | null,
+  n: number,
+): Promise<{ refs: StateRef[]; closed: Batch; written: string[] }> {
+  const closing = (ref: StateRef) => watermark !== null && ref.minEnd + operator.allowedLatenessMs <= watermark
+  const crowded = refs.length >= runtime.limits.maxStateSlices
+  const touched = crowded ? [...refs] : refs.filter(closing)
+  const kept = refs.filter((ref) => !touched.includes(ref))
+  const batches = [...fresh]
+  for (const ref of touched) {
+    knownOperator(runtime, operator.id, ref.fingerprint)
+    batches.push(decodeSlice(await objectRange(runtime, ref.object, ref.offset, ref.length)).batch)
+  }
+  const { closed, open } = splitClosed(operator, mergePartials(operator, batches), watermark ?? Number.NEGATIVE_INFINITY)
+  if (open.rows === 0) return { refs: kept, closed, written: [] }
+  const name = stateName(runtime.plan.name, runtime.incarnation, n, runtime.ports.random.uuid())
+  const target = `state:${operator.id}`
+  const bytes = encodeSlice({ source: operator.source, target, operator: operator.id, fingerprint: operator.fingerprint }, open)
+  await runtime.ports.objects.put(runtime.staging + name, [bytes])
+  const { least, greatest } = windowEnds(operator, open)
+  const ref = {
+    object: name,
+    offset: 0,
+    length: bytes.length,
+    rows: open.rows,
+    fingerprint: operator.fingerprint,
+    minEnd: least,
+    maxEnd: greatest,
+  }
+  return { refs: [...kept, ref], closed, written: [runtime.staging + name] }
+}
+
+/** The uuid that later checkpoints pin. */
+async function uuidOf(runtime: Runtime, name: string): Promise<string> {
+  const id = tableId(runtime, name)
+  const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, id)
+  if (table === undefined)
+    throw refused(`Cannot commit to table ${id.namespace}.${id.name}: it does not exist. Run the pipeline again to make it.`)
+  return table.metadata['table-uuid']
+}
+
+/** True when an error while building may only mean that another checkpoint was appended meanwhile. */
+export function mayBeStale(error: unknown): boolean {
+  return isKind(error, 'Corrupt')
+}

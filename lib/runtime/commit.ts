@@ -1,0 +1,96 @@
+import { type CheckpointEntry, decodeCheckpointEntry } from '../protocol/checkpoint.ts'
+import { bodyName, checkpointLogKey } from '../protocol/names.ts'
+import { applyAll } from './apply.ts'
+import { type Built, build, mayBeStale } from './build.ts'
+import { appendCheckpoint, digestOf, type Last, lastCheckpoint } from './checkpoints.ts'
+import { readStaging, type Taken } from './read-staging.ts'
+import type { Runtime } from './runtime.ts'
+
+/** What one round of commit did. All zero when there was nothing to do, or when another committer did it. */
+export interface CommitReport {
+  /** The checkpoint in force afterwards. */
+  readonly n: number
+  readonly entries: number
+  readonly records: number
+  readonly files: number
+  readonly fileBytes: number
+  /** Milliseconds; null before any. */
+  readonly watermark: number | null
+  /** True when bounds, or a lost race, left staged entries behind: call again. */
+  readonly more: boolean
+}
+
+/**
+ * One round: bring every table up to its need, take new staging entries, append checkpoint n+1, apply it. Any number of
+ * these may run at the same time: whoever loses a race reads again and finds the work done (DESIGN 4).
+ */
+export async function commit(runtime: Runtime): Promise<CommitReport> {
+  const last = await lastCheckpoint(runtime)
+  if (last === undefined) return { n: 0, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: null, more: false }
+  await applyAll(runtime, last)
+  const idle = { n: last.n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: last.watermark, more: false }
+  const taken = await readStaging(runtime, last)
+  if (taken === undefined) return { ...idle, more: true }
+  if (taken.entries === 0) return idle
+
+  const built = await buildUnlessStale(runtime, last, taken)
+  if (built === undefined) return { ...idle, more: true }
+  const entry = await writeBody(runtime, built)
+  if (!(await appendCheckpoint(runtime, built.body.n, entry))) {
+    await discard(runtime, built, entry)
+    return { ...idle, more: true }
+  }
+  await applyAll(runtime, {
+    ...last,
+    n: built.body.n,
+    entry,
+    body: built.body,
+    watermark: built.body.watermark,
+    sources: built.body.sources,
+  })
+  return {
+    n: built.body.n,
+    entries: taken.entries,
+    records: taken.partitions.reduce((sum, p) => sum + p.entries.reduce((of, { entry }) => of + entry.records, 0), 0),
+    files: built.files,
+    fileBytes: built.fileBytes,
+    watermark: built.body.watermark,
+    more: taken.more,
+  }
+}
+
+/** A missing object means that we are stale, or that something is lost: the checkpoint log tells which (PROTOCOL-REVIEW 20). */
+async function buildUnlessStale(runtime: Runtime, last: Last, taken: Taken): Promise<Built | undefined> {
+  try {
+    return await build(runtime, last, taken)
+  } catch (error) {
+    if (!mayBeStale(error)) throw error
+    const now = await lastCheckpoint(runtime)
+    if (now?.n === last.n) throw error
+    return undefined
+  }
+}
+
+async function writeBody(runtime: Runtime, built: Built): Promise<CheckpointEntry> {
+  const { n } = built.body
+  const uuid = runtime.ports.random.uuid()
+  const bytes = Buffer.from(JSON.stringify(built.body))
+  const name = bodyName(runtime.plan.name, runtime.incarnation, n, uuid)
+  await runtime.ports.objects.put(runtime.staging + name, [bytes])
+  return { v: 1, kind: 'commit', writer: uuid, body: { name, digest: digestOf(bytes), n }, opened: [] }
+}
+
+/**
+ * Deletes what was written for a checkpoint that lost, after reading who won (PROTOCOL-REVIEW 14). Only a slot that was never
+ * trimmed tells: below the floor it may have held ours, been applied, and been taken again by a zombie. Then cleaning decides.
+ */
+async function discard(runtime: Runtime, built: Built, entry: CheckpointEntry): Promise<void> {
+  const { log, objects } = runtime.ports
+  const { n } = built.body
+  const key = checkpointLogKey(runtime.plan.name, runtime.incarnation)
+  const [item] = await log.read(key, n - 1, 1)
+  const [floor] = await log.floors([key])
+  if (item?.slot !== n || floor >= n || decodeCheckpointEntry(item.value).writer === entry.writer) return
+  const own = entry.body === null ? [] : [runtime.staging + entry.body.name]
+  for (const location of [...built.written, ...own]) await objects.delete(location)
+}

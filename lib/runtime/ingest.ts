@@ -1,0 +1,200 @@
+import type { Records } from '../columns/records.ts'
+import { refused, unavailable } from '../errors.ts'
+import type { SourcePlan } from '../pipeline/plan.ts'
+import type { LogTail } from '../ports/log.ts'
+import { partitionLabel, segmentName, stagingLogKey } from '../protocol/names.ts'
+import { segmentParts } from '../protocol/segment.ts'
+import {
+  decideAppend,
+  decideStage,
+  encodeStagingEntry,
+  greatestTimestamp,
+  type SliceRef,
+  type StageVerdict,
+  type StagingEntry,
+  type StagingTail,
+  stagingTail,
+} from '../protocol/staging.ts'
+import { lastCheckpoint } from './checkpoints.ts'
+import { type Processed, processRecords } from './process.ts'
+import { openPartitions } from './provision.ts'
+import { put } from './put.ts'
+import type { Runtime } from './runtime.ts'
+
+/** What one call staged. Records that were in the log before are in none of the counts. */
+export interface IngestReport {
+  readonly records: number
+  readonly deadLetters: number
+  readonly late: number
+  /** Offsets that no record had (PROTOCOL-REVIEW 9). */
+  readonly missing: number
+  /** Bytes of slices written. */
+  readonly bytes: number
+}
+
+interface Delivery {
+  readonly source: SourcePlan
+  readonly records: Records
+  readonly logKey: string
+}
+
+interface Prepared {
+  readonly delivery: Delivery
+  readonly stage: Extract<StageVerdict, { verdict: 'Stage' }>
+  readonly tail: StagingTail
+  readonly processed: Processed
+}
+
+/**
+ * Stages every delivered record, at least once called, exactly once kept: any number of these may run at the same time,
+ * zombies included. Returns only when all of it is in the logs; throws otherwise, and a retry finds what is in already.
+ */
+export async function ingest(runtime: Runtime, deliveries: readonly Records[]): Promise<IngestReport> {
+  const report = { records: 0, deadLetters: 0, late: 0, missing: 0, bytes: 0 }
+  let pending = deliveries.map((records) => deliveryOf(runtime, records))
+  for (let attempt = 0; pending.length > 0; attempt++) {
+    if (attempt === runtime.limits.maxAttempts)
+      throw unavailable(
+        `Cannot stage ${pending.map((d) => partitionLabel(d.records.topic, d.records.partition)).join(', ')}: lost the race for the log ${attempt} times.`,
+      )
+    // One batch a partition at a time: a second one in the same call sees what the first one staged.
+    const wave = new Map<string, Delivery>()
+    for (const delivery of pending) if (!wave.has(delivery.logKey)) wave.set(delivery.logKey, delivery)
+    const done = await stageWave(runtime, [...wave.values()], report)
+    pending = pending.filter((delivery) => !done.has(delivery))
+  }
+  return report
+}
+
+function deliveryOf(runtime: Runtime, records: Records): Delivery {
+  const source = Object.values(runtime.plan.sources).find((candidate) => candidate.topic === records.topic)
+  if (source === undefined)
+    throw refused(
+      `Cannot ingest topic ${records.topic}: expected one of ${Object.values(runtime.plan.sources)
+        .map((s) => s.topic)
+        .join(', ')}. Point the event source at a topic of pipeline ${runtime.plan.name}.`,
+    )
+  const logKey = stagingLogKey(runtime.plan.name, source.id, runtime.incarnation, records.topic, records.partition)
+  return { source, records, logKey }
+}
+
+/** Tries each delivery once; returns those that are in the log now. */
+async function stageWave(
+  runtime: Runtime,
+  wave: readonly Delivery[],
+  report: { records: number; deadLetters: number; late: number; missing: number; bytes: number },
+): Promise<ReadonlySet<Delivery>> {
+  const { log, objects, random } = runtime.ports
+  // Always read: memory of an earlier call is never trusted (PROTOCOL-REVIEW 1).
+  const tails = await Promise.all(wave.map((delivery) => log.tail(delivery.logKey)))
+  const done = new Set<Delivery>()
+  const prepared: Prepared[] = []
+  for (const [i, delivery] of wave.entries()) {
+    const item = await prepare(runtime, delivery, tails[i])
+    if (item === undefined) done.add(delivery)
+    else prepared.push(item)
+  }
+  if (prepared.length === 0) return done
+
+  const { entries, segment, parts } = layOut(runtime, prepared, random.uuid())
+  if (segment !== null) await objects.put(runtime.staging + segment, parts)
+  const values = entries.map(encodeStagingEntry)
+  const results = await Promise.allSettled(
+    prepared.map(({ delivery, stage }, i) => put(log, delivery.logKey, stage.slot, values[i])),
+  )
+  // After the puts: an entry below a floor raised meanwhile would be read by nobody (PROTOCOL-REVIEW 2).
+  const floors = await log.floors(prepared.map(({ delivery }) => delivery.logKey))
+  for (const [i, { delivery, stage, processed }] of prepared.entries()) {
+    const result = results[i]
+    if (result.status === 'rejected') throw result.reason
+    if (decideAppend(result.value, values[i], stage.slot, floors[i]).verdict !== 'Appended') continue
+    done.add(delivery)
+    report.records += delivery.records.count - stage.start
+    report.deadLetters += processed.deadLetters
+    report.late += processed.late
+    report.missing += stage.missing
+    report.bytes += processed.slices.reduce((sum, slice) => sum + slice.bytes.length, 0)
+  }
+  return done
+}
+
+/** Decodes and folds what is new in a delivery; undefined when nothing is. */
+async function prepare(runtime: Runtime, delivery: Delivery, logTail: LogTail): Promise<Prepared | undefined> {
+  const { source, records } = delivery
+  const tail = stagingTail(logTail)
+  const stage = decideStage(tail, records)
+  switch (stage.verdict) {
+    case 'AlreadyIn':
+      return undefined
+    case 'Refuse':
+      throw refused(
+        `Cannot stage ${partitionLabel(records.topic, records.partition)}: ${stage.why}. The topic was made anew; start the pipeline on a new warehouse, or under a new name, to read it from the start.`,
+      )
+    case 'Stage': {
+      const before = tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark
+      const decoder = runtime.decoders.get(source.id)
+      if (decoder === undefined) throw refused(`Cannot decode source ${source.id}: it is not in the plan.`)
+      const processed = processRecords(runtime.plan, source, decoder, records, stage.start, before ?? Number.NEGATIVE_INFINITY)
+      return { delivery, stage, tail, processed }
+    }
+  }
+}
+
+/** The watermark a partition starts from: it joins before any record of it is judged (PROTOCOL-REVIEW 23). */
+async function joinedFloor(runtime: Runtime, { source, records }: Delivery): Promise<number | null> {
+  for (;;) {
+    const last = await lastCheckpoint(runtime)
+    const partition = last?.sources[source.id]?.[records.partition]
+    if (partition !== undefined) return partition.watermark
+    await openPartitions(runtime, { [source.id]: [records.partition] })
+  }
+}
+
+/** Lays slices out in one segment, or inside the entries when they are few, and makes the entries. */
+function layOut(
+  runtime: Runtime,
+  prepared: readonly Prepared[],
+  uuid: string,
+): { entries: StagingEntry[]; segment: string | null; parts: Uint8Array[] } {
+  const slices: Uint8Array[] = []
+  const pairs: { log: string; slot: number }[] = []
+  let position = 0
+  const [{ delivery, stage }] = prepared
+  const { topic, partition } = delivery.records
+  const segment = segmentName(runtime.plan.name, runtime.incarnation, topic, partition, stage.slot, uuid)
+  const entries = prepared.map((item, i) => {
+    const { processed, tail, delivery, stage } = item
+    const { records } = delivery
+    const total = processed.slices.reduce((sum, slice) => sum + slice.bytes.length, 0)
+    const inline = total <= runtime.limits.inlineBytes
+    if (!inline) pairs.push({ log: delivery.logKey, slot: stage.slot })
+    let offset = inline ? 0 : position
+    const refs: SliceRef[] = processed.slices.map(({ target, rows, bytes }) => {
+      const ref = { target, rows, offset, length: bytes.length }
+      offset += bytes.length
+      if (!inline) slices.push(bytes)
+      return ref
+    })
+    if (!inline) position = offset
+    const lastAt = records.count - 1
+    const timestamp = records.timestamps[lastAt]
+    return {
+      v: 1,
+      kind: 'records',
+      writer: `${uuid}-${i}`,
+      from: stage.from,
+      next: records.offsets[lastAt] + 1,
+      watermark: processed.watermark === Number.NEGATIVE_INFINITY ? null : processed.watermark,
+      records: records.count - stage.start,
+      deadLetters: processed.deadLetters,
+      late: processed.late,
+      missing: stage.missing,
+      last: { offset: records.offsets[lastAt], timestamp: Number.isNaN(timestamp) ? null : timestamp },
+      maxTimestamp: greatestTimestamp(tail.entry?.maxTimestamp ?? null, records, stage.start),
+      segment: inline ? null : segment,
+      inline: inline && total > 0 ? Buffer.concat(processed.slices.map((slice) => slice.bytes)).toString('base64') : null,
+      slices: refs,
+    } satisfies StagingEntry
+  })
+  return { entries, segment: slices.length === 0 ? null : segment, parts: segmentParts(slices, pairs) }
+}

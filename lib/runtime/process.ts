@@ -1,0 +1,256 @@
+import type { Batch, Vector } from '../columns/batch.ts'
+import { expectType, vectorOf } from '../columns/batch.ts'
+import type { JsonDecoder, Rejected } from '../columns/decode-json.ts'
+import { evaluateComputed, filterRows } from '../columns/evaluate.ts'
+import { getLong, setLong, words } from '../columns/numbers.ts'
+import { batchOf, select, take } from '../columns/operations.ts'
+import type { Records } from '../columns/records.ts'
+import { lookup } from '../lookup.ts'
+import type { Output, Plan, SourcePlan, Step } from '../pipeline/plan.ts'
+import { fold, lateBatch } from '../stream/aggregate.ts'
+import { encodeSlice, type SliceHeader } from '../stream/slice.ts'
+import { judge } from '../stream/watermark.ts'
+
+/** Slices of one partition's records, and what the log entry says of them. */
+export interface Processed {
+  readonly slices: readonly { readonly target: string; readonly rows: number; readonly bytes: Uint8Array }[]
+  /** Milliseconds; -Infinity while the partition had no event time. */
+  readonly watermark: number
+  readonly deadLetters: number
+  readonly late: number
+}
+
+/** Longest detail text a dead letter carries, in UTF-16 units. */
+const MAX_DETAIL = 1000
+
+/**
+ * Records in, slices out: decode, compute, accept or reject, judge lateness record by record, fold partial aggregates.
+ * Pure: the same records after the same watermark give the same slices, whoever runs it and how often.
+ *
+ * @param start index of the first record to take
+ * @param before the partition's watermark before that record, milliseconds, -Infinity for none
+ */
+export function processRecords(
+  plan: Plan,
+  source: SourcePlan,
+  decoder: JsonDecoder,
+  records: Records,
+  start: number,
+  before: number,
+): Processed {
+  const decoded = decoder.decode(records, start, records.count)
+  const rejected: Rejected[] = [...decoded.rejected]
+  let rows: Batch = withKafkaColumns(source, decoded.batch, decoded.indexes, records)
+  let indexes = decoded.indexes
+  for (const { name, expression } of source.computed) {
+    const { vector, outOfRange } = evaluateComputed(expression, rows)
+    rows = withColumn(rows, source, name, vector)
+    if (outOfRange !== undefined) {
+      for (const row of outOfRange)
+        rejected.push({
+          index: indexes[row],
+          reason: 'event_time_out_of_range',
+          detail: `Cannot compute column ${name}: expected a time within 100,000,000 days of 1970, found one outside.`,
+        })
+      ;({ rows, indexes } = without(rows, indexes, outOfRange))
+    }
+  }
+  rows = inOrder(source, rows)
+  let times = eventTimes(rows, source.eventTime)
+  const ahead = aheadOfKafka(source, times, rows.rows, indexes, records)
+  if (ahead !== undefined) {
+    for (const row of ahead)
+      rejected.push({
+        index: indexes[row],
+        reason: 'event_time_ahead',
+        detail: `Cannot accept event time ${times[row]}: expected at most ${source.maxAheadMs} ms after the record's own timestamp ${records.timestamps[indexes[row]]}.`,
+      })
+    ;({ rows, indexes } = without(rows, indexes, ahead))
+    times = eventTimes(rows, source.eventTime)
+  }
+
+  const watermarks = new Float64Array(rows.rows)
+  const watermark = judge(times, rows.rows, before, source.delayMs, watermarks)
+  const slices: { target: string; rows: number; bytes: Uint8Array }[] = []
+  const add = (target: string, batch: Batch, more: Partial<SliceHeader> = {}) => {
+    if (batch.rows > 0)
+      slices.push({ target, rows: batch.rows, bytes: encodeSlice({ source: source.id, target, ...more }, batch) })
+  }
+  let late = 0
+  for (const output of source.outputs) late += route(plan, output, rows, times, watermarks, add)
+  if (rejected.length > 0) {
+    rejected.sort((a, b) => a.index - b.index)
+    add(`table:${source.deadLetters}`, deadLetterBatch(plan, source, records, rejected))
+  }
+  return { slices, watermark, deadLetters: rejected.length, late }
+}
+
+/** Runs one output's steps and hands its slices to `add`; returns how many rows were late. */
+function route(
+  plan: Plan,
+  output: Output,
+  all: Batch,
+  allTimes: Float64Array,
+  allWatermarks: Float64Array,
+  add: (target: string, batch: Batch, more?: Partial<SliceHeader>) => void,
+): number {
+  const { batch, kept } = runSteps(output.steps, all)
+  if (output.kind === 'rows') {
+    add(`table:${output.table}`, select(batch, lookup(plan.tables, output.table, 'table').fields))
+    return 0
+  }
+  const operator = lookup(plan.operators, output.operator, 'operator')
+  const times = kept === undefined ? allTimes : gather(allTimes, kept)
+  const watermarks = kept === undefined ? allWatermarks : gather(allWatermarks, kept)
+  const folded = fold(operator, select(batch, operator.input), times, watermarks)
+  const { fingerprint } = operator
+  add(`state:${operator.id}`, folded.partials, { operator: operator.id, fingerprint })
+  if (folded.late.length > 0) {
+    const fields = lookup(plan.tables, operator.lateTable, 'table').fields
+    add(`table:${operator.lateTable}`, lateBatch(operator, batch, folded.late, folded.lateWindowStart, watermarks, fields), {
+      operator: operator.id,
+    })
+  }
+  return folded.late.length
+}
+
+/** Steps over rows; `kept` maps the rows left to those given, undefined when all are left. */
+function runSteps(steps: readonly Step[], rows: Batch): { batch: Batch; kept: Int32Array | undefined } {
+  let batch = rows
+  let kept: Int32Array | undefined
+  for (const step of steps) {
+    if (step.kind === 'filter') {
+      const left = filterRows(step.predicate, batch)
+      if (left === undefined) continue
+      batch = take(batch, left)
+      const earlier: Int32Array | undefined = kept
+      kept = earlier === undefined ? left : left.map((row) => earlier[row])
+    } else {
+      const { vector } = evaluateComputed(step.expression, batch)
+      const field = { id: batch.fields.length + 1, name: step.name, type: vector.type, required: step.required }
+      batch = { fields: [...batch.fields, field], rows: batch.rows, vectors: [...batch.vectors, vector] }
+    }
+  }
+  return { batch, kept }
+}
+
+function gather(values: Float64Array, rows: Int32Array): Float64Array {
+  const result = new Float64Array(rows.length)
+  for (let i = 0; i < rows.length; i++) result[i] = values[rows[i]]
+  return result
+}
+
+/** Appends Kafka's own columns to decoded rows. */
+function withKafkaColumns(source: SourcePlan, batch: Batch, indexes: Int32Array, records: Records): Batch {
+  const n = batch.rows
+  const topic = Buffer.from(records.topic)
+  const offsets = new BigInt64Array(n)
+  const timestamps = new BigInt64Array(n)
+  const validity = new Uint8Array(n)
+  const offsetWords = words(offsets)
+  const timestampWords = words(timestamps)
+  let present = 0
+  for (let i = 0; i < n; i++) {
+    const at = indexes[i]
+    setLong(offsetWords, i, records.offsets[at])
+    const timestamp = records.timestamps[at]
+    if (!Number.isNaN(timestamp)) {
+      setLong(timestampWords, i, timestamp * 1000)
+      validity[i] = 1
+      present++
+    }
+  }
+  const kafka: Record<string, Vector> = {
+    kafka_topic: {
+      type: 'string',
+      codes: new Int32Array(n),
+      entries: 1,
+      offsets: Int32Array.of(0, topic.length),
+      bytes: topic,
+      validity: undefined,
+    },
+    kafka_partition: { type: 'int', values: new Int32Array(n).fill(records.partition), validity: undefined },
+    kafka_offset: { type: 'long', values: offsets, validity: undefined },
+    kafka_timestamp: { type: 'timestamptz', values: timestamps, validity: present === n ? undefined : validity },
+  }
+  const names = Object.keys(kafka)
+  const fields = source.row.filter((field) => names.includes(field.name))
+  return {
+    fields: [...batch.fields, ...fields],
+    rows: n,
+    vectors: [...batch.vectors, ...fields.map((field) => kafka[field.name])],
+  }
+}
+
+function withColumn(batch: Batch, source: SourcePlan, name: string, vector: Vector): Batch {
+  const fields = source.row.filter((field) => field.name === name)
+  return { fields: [...batch.fields, ...fields], rows: batch.rows, vectors: [...batch.vectors, vector] }
+}
+
+/** The columns in the order of the source's row, without a copy. */
+function inOrder(source: SourcePlan, batch: Batch): Batch {
+  return select(batch, source.row)
+}
+
+function without(batch: Batch, indexes: Int32Array, rows: ArrayLike<number>): { rows: Batch; indexes: Int32Array } {
+  const drop = new Uint8Array(batch.rows)
+  for (let i = 0; i < rows.length; i++) drop[rows[i]] = 1
+  const keep = new Int32Array(batch.rows - rows.length)
+  let n = 0
+  for (let i = 0; i < batch.rows; i++) if (drop[i] === 0) keep[n++] = i
+  return { rows: take(batch, keep), indexes: keep.map((row) => indexes[row]) }
+}
+
+/** Event times in milliseconds: microseconds, floored (DESIGN 3). */
+function eventTimes(batch: Batch, column: string): Float64Array {
+  const vector = expectType(vectorOf(batch, column), 'timestamptz')
+  const view = words(vector.values)
+  const times = new Float64Array(batch.rows)
+  for (let i = 0; i < batch.rows; i++) {
+    const micros = getLong(view, i)
+    times[i] =
+      Math.abs(micros) <= Number.MAX_SAFE_INTEGER ? Math.floor(micros / 1000) : Number(floorDivide(vector.values[i], 1000n))
+  }
+  return times
+}
+
+function floorDivide(a: bigint, b: bigint): bigint {
+  const quotient = a / b
+  return a % b < 0n ? quotient - 1n : quotient
+}
+
+/** Rows whose event time is further than `maxAhead` beyond their Kafka timestamp (DESIGN 3.6). */
+function aheadOfKafka(
+  source: SourcePlan,
+  times: Float64Array,
+  rows: number,
+  indexes: Int32Array,
+  records: Records,
+): number[] | undefined {
+  const { maxAheadMs } = source
+  if (maxAheadMs === undefined) return undefined
+  let ahead: number[] | undefined
+  // NaN (no timestamp) compares false.
+  for (let i = 0; i < rows; i++) if (times[i] > records.timestamps[indexes[i]] + maxAheadMs) (ahead ??= []).push(i)
+  return ahead
+}
+
+function deadLetterBatch(plan: Plan, source: SourcePlan, records: Records, rejected: readonly Rejected[]): Batch {
+  return batchOf(
+    lookup(plan.tables, source.deadLetters, 'table').fields,
+    rejected.map(({ index, reason, detail }) => {
+      const start = records.valueStart[index]
+      const timestamp = records.timestamps[index]
+      return {
+        kafka_topic: records.topic,
+        kafka_partition: records.partition,
+        kafka_offset: BigInt(records.offsets[index]),
+        kafka_timestamp: Number.isNaN(timestamp) ? null : BigInt(timestamp) * 1000n,
+        key: records.key(index),
+        value: start < 0 ? null : records.bytes.subarray(start, records.valueEnd[index]),
+        reason,
+        detail: detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}…` : detail,
+      }
+    }),
+  )
+}

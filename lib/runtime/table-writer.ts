@@ -1,0 +1,77 @@
+import type { Batch } from '../columns/batch.ts'
+import { concat, select } from '../columns/operations.ts'
+import { sortedRows } from '../columns/sort.ts'
+import { type DataFileJson, dataFileOf, dataFileToJson } from '../iceberg/data-file.ts'
+import { partitionPath, routeByPartition } from '../iceberg/transforms.ts'
+import { type ParquetWriter, parquetWriter } from '../parquet/writer.ts'
+import type { TablePlan } from '../pipeline/plan.ts'
+import { dataFileName } from '../protocol/names.ts'
+import { type Runtime, tableLocation } from './runtime.ts'
+
+type Route = ReturnType<typeof routeByPartition>[number]
+
+/** Collects a checkpoint's rows of one table into one Parquet file per table partition. */
+export interface TableWriter {
+  append(batch: Batch): void
+  /** Writes the files; nothing when no row came. */
+  finish(): Promise<readonly DataFileJson[]>
+}
+
+/**
+ * Rows of an unsorted table stream into their partition's file as they come (memory: compressed pages). Rows of a sorted
+ * table are held until the end (memory: the checkpoint's rows, bounded by `maxCheckpointBytes`).
+ */
+export function tableWriter(runtime: Runtime, plan: TablePlan, n: number): TableWriter {
+  const files = new Map<string, { route: Route; writer: ParquetWriter }>()
+  const held: Batch[] = []
+
+  const write = (batch: Batch): void => {
+    for (const route of routeByPartition(plan.partitionBy, batch)) {
+      let file = files.get(route.key)
+      if (file === undefined) {
+        file = { route, writer: parquetWriter(plan.fields) }
+        files.set(route.key, file)
+      }
+      if (route.rows.length === batch.rows) file.writer.append(batch)
+      else file.writer.append(batch, route.rows)
+    }
+  }
+
+  const writeSorted = (): void => {
+    const all = concat(held)
+    const order = sortedRows(all, plan.sortBy)
+    for (const route of routeByPartition(plan.partitionBy, all)) {
+      const writer = parquetWriter(plan.fields)
+      const mine = new Uint8Array(all.rows)
+      for (const row of route.rows) mine[row] = 1
+      writer.append(
+        all,
+        order.filter((row) => mine[row] === 1),
+      )
+      files.set(route.key, { route, writer })
+    }
+  }
+
+  return {
+    append(batch) {
+      // By name: a slice written under an older schema id carries its own fields.
+      const rows = select(batch, plan.fields)
+      if (plan.sortBy.length > 0) held.push(rows)
+      else write(rows)
+    },
+    async finish() {
+      if (held.length > 0) writeSorted()
+      const written: DataFileJson[] = []
+      for (const key of [...files.keys()].sort()) {
+        const { route, writer } = files.get(key) as { route: Route; writer: ParquetWriter }
+        const file = writer.finish()
+        const folder = partitionPath(plan.partitionBy, route.values)
+        const path = `${tableLocation(runtime, plan.name)}/data/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
+        await runtime.ports.objects.put(path, file.parts)
+        files.delete(key)
+        written.push(dataFileToJson(dataFileOf({ path, file, partition: route.values, sorted: plan.sortBy.length > 0 })))
+      }
+      return written
+    },
+  }
+}
