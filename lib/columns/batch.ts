@@ -60,9 +60,18 @@ export function vectorOf(batch: Batch, name: string): Vector {
   return vector
 }
 
+/** The vectors that may be of one of the types `T`. */
+export type VectorOf<T extends ColumnType> = Vector extends infer V
+  ? V extends Vector
+    ? V['type'] & T extends never
+      ? never
+      : V
+    : never
+  : never
+
 /** Makes sure a vector is of the type its user needs, and tells the type checker so. */
-export function expectType<T extends ColumnType>(vector: Vector, ...types: T[]): Extract<Vector, { type: T }> {
+export function expectType<T extends ColumnType>(vector: Vector, ...types: T[]): VectorOf<T> {
   if (!(types as ColumnType[]).includes(vector.type))
     throw corrupt(`Cannot read column: expected ${types.join(' or ')}, found ${vector.type}.`)
-  return vector as Extract<Vector, { type: T }>
+  return vector as VectorOf<T>
 }

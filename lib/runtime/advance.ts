@@ -4,7 +4,7 @@ import { decideAdvance } from '../protocol/advance.ts'
 import { stagingLogKey } from '../protocol/names.ts'
 import { decideAppend, encodeStagingEntry, stagingTail } from '../protocol/staging.ts'
 import { lastCheckpoint } from './checkpoints.ts'
-import { commit } from './commit.ts'
+import { type CommitReport, commit } from './commit.ts'
 import { put } from './put.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -62,22 +62,20 @@ export async function advanceIdle(runtime: Runtime, idle: readonly Idle[]): Prom
  *
  * @returns false when a partition still has something unread: read on and call again.
  */
-export async function advanceToEnd(
-  runtime: Runtime,
-  onCommit: (report: Awaited<ReturnType<typeof commit>>) => void = () => {},
-): Promise<boolean> {
-  await commitAll(runtime, onCommit)
+export async function advanceToEnd(runtime: Runtime, commitStaged: () => Promise<void> = () => commitAll(runtime)): Promise<boolean> {
+  await commitStaged()
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return true
   const end = lastWindowEnd(runtime, last.body?.state ?? {})
   if (end === undefined) return true
   let complete = true
-  for (const [source, partitions] of Object.entries(last.sources))
+  for (const [source, partitions] of Object.entries(last.sources)) {
     for (const partition of Object.keys(partitions)) {
       const outcome = await advance(runtime, source, Number(partition), end)
       if (outcome === 'Unproven' || outcome === 'Lost') complete = false
     }
-  if (complete) await commitAll(runtime, onCommit)
+  }
+  if (complete) await commitStaged()
   return complete
 }
 
@@ -91,10 +89,7 @@ function lastWindowEnd(runtime: Runtime, state: Readonly<Record<string, readonly
 }
 
 /** Commits until nothing is left that was staged before the call. */
-export async function commitAll(
-  runtime: Runtime,
-  onCommit: (report: Awaited<ReturnType<typeof commit>>) => void = () => {},
-): Promise<void> {
+export async function commitAll(runtime: Runtime, onCommit: (report: CommitReport) => void = () => {}): Promise<void> {
   let lost = 0
   for (;;) {
     const report = await commit(runtime)

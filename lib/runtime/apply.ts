@@ -1,7 +1,7 @@
 import { commitUnknown, corrupt, isKind } from '../errors.ts'
 import { appendFiles } from '../iceberg/append.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
-import type { TableMetadata } from '../iceberg/metadata.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import {
   decideApply,
@@ -105,16 +105,16 @@ function offsetsOf(runtime: Runtime, body: Body, last: Last): string {
 
 function viewOf(pipeline: string, metadata: TableMetadata): TableView {
   const property = markerProperty(pipeline)
-  const snapshots = new Map((metadata.snapshots ?? []).map((snapshot) => [snapshot['snapshot-id'], snapshot]))
-  const text = metadata.properties?.[property]
+  const snapshots = new Map(metadata.snapshots.map((snapshot) => [snapshot['snapshot-id'], snapshot]))
+  const text: string | undefined = metadata.properties[property]
   return {
     uuid: metadata['table-uuid'],
     marker: text === undefined ? undefined : parseMarker(text),
-    current: metadata['current-snapshot-id'] ?? undefined,
+    current: metadata['current-snapshot-id'],
     snapshot(id) {
       const snapshot = snapshots.get(id)
       if (snapshot === undefined) return undefined
-      const marker = snapshot.summary?.[property]
+      const marker: string | undefined = snapshot.summary[property]
       return { id, parent: snapshot['parent-snapshot-id'], marker: marker === undefined ? undefined : parseMarker(marker) }
     },
   }

@@ -2,7 +2,7 @@ import type { Batch, Vector } from '../columns/batch.ts'
 import { expectType, vectorOf } from '../columns/batch.ts'
 import type { JsonDecoder, Rejected } from '../columns/decode-json.ts'
 import { evaluateComputed, filterRows } from '../columns/evaluate.ts'
-import { getLong, setLong, words } from '../columns/numbers.ts'
+import { getLong, isSafeLong, setLong, words } from '../columns/numbers.ts'
 import { batchOf, select, take } from '../columns/operations.ts'
 import type { Records } from '../columns/records.ts'
 import { lookup } from '../lookup.ts'
@@ -207,9 +207,7 @@ function eventTimes(batch: Batch, column: string): Float64Array {
   const view = words(vector.values)
   const times = new Float64Array(batch.rows)
   for (let i = 0; i < batch.rows; i++) {
-    const micros = getLong(view, i)
-    times[i] =
-      Math.abs(micros) <= Number.MAX_SAFE_INTEGER ? Math.floor(micros / 1000) : Number(floorDivide(vector.values[i], 1000n))
+    times[i] = isSafeLong(view, i) ? Math.floor(getLong(view, i) / 1000) : Number(floorDivide(vector.values[i], 1000n))
   }
   return times
 }

@@ -1,14 +1,16 @@
 import type { Batch } from '../columns/batch.ts'
 import { concat, select } from '../columns/operations.ts'
 import { sortedRows } from '../columns/sort.ts'
-import { type DataFileJson, dataFileOf, dataFileToJson } from '../iceberg/data-file.ts'
-import { partitionPath, routeByPartition } from '../iceberg/transforms.ts'
+import { type DataFileJson, dataFile, dataFileToJson } from '../iceberg/data-file.ts'
+import { partitionPath, type Route, routeByPartition } from '../iceberg/partition.ts'
 import { type ParquetWriter, parquetWriter } from '../parquet/writer.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { dataFileName } from '../protocol/names.ts'
 import { type Runtime, tableLocation } from './runtime.ts'
 
-type Route = ReturnType<typeof routeByPartition>[number]
+/** Tables are made with one partition spec and one sort order (`newTable`); neither evolves yet. */
+const SPEC_ID = 0
+const SORT_ORDER_ID = 1
 
 /** Collects a checkpoint's rows of one table into one Parquet file per table partition. */
 export interface TableWriter {
@@ -65,11 +67,12 @@ export function tableWriter(runtime: Runtime, plan: TablePlan, n: number): Table
       for (const key of [...files.keys()].sort()) {
         const { route, writer } = files.get(key) as { route: Route; writer: ParquetWriter }
         const file = writer.finish()
-        const folder = partitionPath(plan.partitionBy, route.values)
+        const folder = partitionPath(plan, route.values)
         const path = `${tableLocation(runtime, plan.name)}/data/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
         await runtime.ports.objects.put(path, file.parts)
         files.delete(key)
-        written.push(dataFileToJson(dataFileOf({ path, file, partition: route.values, sorted: plan.sortBy.length > 0 })))
+        const sortOrderId = plan.sortBy.length > 0 ? SORT_ORDER_ID : undefined
+        written.push(dataFileToJson(dataFile(file, { location: path, specId: SPEC_ID, partition: route.values, sortOrderId })))
       }
       return written
     },

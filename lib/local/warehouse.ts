@@ -1,0 +1,40 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { usage } from '../errors.ts'
+import type { Broker } from '../ports/broker.ts'
+import type { Ports } from '../runtime/runtime.ts'
+import { fileLocation, fileObjects } from './files.ts'
+import { openSqliteCatalog } from './sqlite-catalog.ts'
+import { openSqliteLog } from './sqlite-log.ts'
+import { systemClock, systemRandom } from './system.ts'
+
+/** The embedded warehouse: `DIR/catalog.db`, `DIR/<namespace>/<table>/…`, `DIR/.frazil/` for logs and staging. */
+export interface Warehouse {
+  readonly dir: string
+  readonly ports: Ports
+  /** Location prefixes, ending in a slash. */
+  readonly staging: string
+  readonly tables: string
+  close(): void
+}
+
+export const privateDir = (dir: string): string => join(dir, '.frazil')
+
+/** Opens the warehouse at `dir`, making it if needed. Several threads and processes may have it open. */
+export function openWarehouse(dir: string, broker?: Broker): Warehouse {
+  const root = resolve(dir)
+  if (existsSync(root) && !statSync(root).isDirectory()) throw usage(`Cannot use warehouse ${root}: expected a directory, found a file.`)
+  mkdirSync(privateDir(root), { recursive: true })
+  const log = openSqliteLog(join(privateDir(root), 'logs.db'))
+  const catalog = openSqliteCatalog(join(root, 'catalog.db'))
+  return {
+    dir: root,
+    ports: { log, catalog, objects: fileObjects(root), clock: systemClock, random: systemRandom, broker },
+    staging: `${fileLocation(privateDir(root))}/staging/`,
+    tables: `${fileLocation(root)}/`,
+    close() {
+      log.close()
+      catalog.close()
+    },
+  }
+}
