@@ -10,7 +10,13 @@ import { openWarehouse } from './warehouse.ts'
 // Runs commits beside the reading thread, on connections of its own. A plan is plain data, so it travels.
 const { plan, dir, incarnation } = workerData as { plan: Plan; dir: string; incarnation: string }
 const warehouse = openWarehouse(dir)
-const runtime = createRuntime({ plan, ports: warehouse.ports, staging: warehouse.staging, warehouse: warehouse.tables, incarnation })
+const runtime = createRuntime({
+  plan,
+  ports: warehouse.ports,
+  staging: warehouse.staging,
+  warehouse: warehouse.tables,
+  incarnation,
+})
 const answer = (message: CommitAnswer) => parentPort?.postMessage(message)
 
 parentPort?.on('message', async (request: CommitRequest) => {

@@ -19,7 +19,12 @@ export interface Committer {
   close(): Promise<void>
 }
 
-export function startCommitter(options: { plan: Plan; dir: string; incarnation: string; onReport: (report: CommitReport) => void }): Committer {
+export function startCommitter(options: {
+  plan: Plan
+  dir: string
+  incarnation: string
+  onReport: (report: CommitReport) => void
+}): Committer {
   const { plan, dir, incarnation, onReport } = options
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const worker = new Worker(new URL(`./commit-worker.${extension}`, import.meta.url), { workerData: { plan, dir, incarnation } })

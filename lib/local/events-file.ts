@@ -13,7 +13,12 @@ const EVENTS_AT_ONCE = 1
  * `--events`: one Lambda event a line, delivered in order, redeliveries and all. The file is read twice: once for its
  * partitions, which are opened before the first record, then for its records. A run always starts from the first line.
  */
-export async function openEventsFile(options: { plan: Plan; file: string; privateDir: string; bounded: boolean }): Promise<Source> {
+export async function openEventsFile(options: {
+  plan: Plan
+  file: string
+  privateDir: string
+  bounded: boolean
+}): Promise<Source> {
   const pin = await readPin(options.privateDir)
   if (pin?.kind === 'input')
     throw refused(`Cannot run on events ${options.file}: this warehouse reads the input file ${pin.file}. Use a new --warehouse.`)
@@ -22,7 +27,10 @@ export async function openEventsFile(options: { plan: Plan; file: string; privat
   const partitions = new Map<string, Set<number>>()
   await scan(options, (records) => {
     const id = sourceOf.get(records.topic)
-    if (id === undefined) throw usage(`Cannot run on ${options.file}: it holds topic ${records.topic}, the pipeline reads ${[...sourceOf.keys()].join(', ')}.`)
+    if (id === undefined)
+      throw usage(
+        `Cannot run on ${options.file}: it holds topic ${records.topic}, the pipeline reads ${[...sourceOf.keys()].join(', ')}.`,
+      )
     const known = partitions.get(records.topic) ?? new Set()
     partitions.set(records.topic, known.add(records.partition))
   })
@@ -82,13 +90,20 @@ async function scan(options: { file: string; bounded: boolean }, visit: (records
 function eventsOf(file: string, chunk: LineChunk, firstLine: number): Records[] {
   const batches: Records[] = []
   for (let i = 0; i < chunk.count; i++) {
-    const text = Buffer.from(chunk.bytes.buffer, chunk.bytes.byteOffset + chunk.start[i], chunk.end[i] - chunk.start[i]).toString()
+    const text = Buffer.from(
+      chunk.bytes.buffer,
+      chunk.bytes.byteOffset + chunk.start[i],
+      chunk.end[i] - chunk.start[i],
+    ).toString()
     if (text.trim() === '') continue
     try {
       batches.push(...parseKafkaEvent(JSON.parse(text)))
     } catch (error) {
       if (!isKind(error, 'Usage') && !(error instanceof SyntaxError)) throw error
-      throw usage(`Cannot read ${file}, line ${firstLine + i + 1}: expected a Lambda event of Kafka records as one line of JSON. ${error.message}`, { cause: error })
+      throw usage(
+        `Cannot read ${file}, line ${firstLine + i + 1}: expected a Lambda event of Kafka records as one line of JSON. ${error.message}`,
+        { cause: error },
+      )
     }
   }
   return batches

@@ -73,7 +73,9 @@ export async function openInputFile(options: InputFileOptions): Promise<Source> 
 function onlySource(plan: Plan): SourcePlan {
   const sources = Object.values(plan.sources)
   if (sources.length !== 1)
-    throw invalidPipeline(`Cannot run ${plan.name} on --input: expected a pipeline with one source, found ${sources.length}. Use --events or --brokers.`)
+    throw invalidPipeline(
+      `Cannot run ${plan.name} on --input: expected a pipeline with one source, found ${sources.length}. Use --events or --brokers.`,
+    )
   return sources[0]
 }
 
@@ -88,7 +90,9 @@ async function pinned(options: InputFileOptions, source: SourcePlan): Promise<In
     return pin
   }
   const other = (expected: string, found: string) =>
-    refused(`Cannot run on ${options.file}: expected ${expected}, found ${found}. This warehouse has read part of it; use a new --warehouse for other input.`)
+    refused(
+      `Cannot run on ${options.file}: expected ${expected}, found ${found}. This warehouse has read part of it; use a new --warehouse for other input.`,
+    )
   if (before.kind !== 'input') throw other('a Kafka topic or events, as in the run before', 'an input file')
   if (before.file !== name) throw other(`the file ${before.file}`, name)
   if (options.partitions !== undefined && before.partitions !== options.partitions)
@@ -101,7 +105,8 @@ async function pinned(options: InputFileOptions, source: SourcePlan): Promise<In
 async function prefixDigest(file: string, bytes: number): Promise<string> {
   const { createReadStream } = await import('node:fs')
   const hash: Hash = createHash('sha256')
-  if (bytes > 0) for await (const chunk of createReadStream(file, { end: bytes - 1, highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
+  if (bytes > 0)
+    for await (const chunk of createReadStream(file, { end: bytes - 1, highWaterMark: 1 << 20 })) hash.update(chunk as Buffer)
   return hash.digest('hex')
 }
 
@@ -120,7 +125,8 @@ function keyReader(source: SourcePlan): (chunk: LineChunk) => Keys {
     if (decoder === undefined) return { entry, keys: [] }
     const { batch, indexes } = decoder.decode(asRecords('', 0, chunk), 0, chunk.count)
     const { codes, entries, offsets, bytes, validity } = expectType(batch.vectors[0], 'string')
-    for (let i = 0; i < batch.rows; i++) if (validity === undefined || validity[i] === 1) entry[indexes[i]] = codes === undefined ? i : codes[i]
+    for (let i = 0; i < batch.rows; i++)
+      if (validity === undefined || validity[i] === 1) entry[indexes[i]] = codes === undefined ? i : codes[i]
     return { entry, keys: Array.from({ length: entries }, (_, k) => bytes.subarray(offsets[k], offsets[k + 1])) }
   }
 }
@@ -141,7 +147,14 @@ function asRecords(topic: string, partition: number, chunk: LineChunk): Records 
 }
 
 /** Lines to partitions, each in file order; the values stay where they are. Moves `next` on. */
-function spread(topic: string, chunk: LineChunk, { entry, keys }: Keys, partitions: number, next: Float64Array, firstLine: number): Records[] {
+function spread(
+  topic: string,
+  chunk: LineChunk,
+  { entry, keys }: Keys,
+  partitions: number,
+  next: Float64Array,
+  firstLine: number,
+): Records[] {
   const partitionOf = keys.map((key) => partitionOfKey(key, partitions))
   const target = new Int32Array(chunk.count)
   const counts = new Int32Array(partitions)

@@ -145,7 +145,8 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
       running ??= consumer.run({ autoCommit: false, eachBatch, partitionsConsumedConcurrently: 1 })
       await running
       if (handed === undefined) await waitForBatch()
-      if (crash !== undefined) throw unavailable(`Cannot read from Kafka: ${messageOf(crash)}. Start again: nothing is lost.`, { cause: crash })
+      if (crash !== undefined)
+        throw unavailable(`Cannot read from Kafka: ${messageOf(crash)}. Start again: nothing is lost.`, { cause: crash })
       current = handed
       handed = undefined
       return current?.records

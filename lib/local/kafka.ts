@@ -45,7 +45,8 @@ const READ_UNCOMMITTED = 0
 function uncommittedCluster(kafka: Kafka): Cluster {
   const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === 'private:Kafka:createCluster')
   const create = symbol === undefined ? undefined : (kafka as unknown as Record<symbol, unknown>)[symbol]
-  if (typeof create !== 'function') throw refused('Cannot ask Kafka for its end offsets: expected kafkajs 2.2.4. Install that version.')
+  if (typeof create !== 'function')
+    throw refused('Cannot ask Kafka for its end offsets: expected kafkajs 2.2.4. Install that version.')
   return create({ metadataMaxAge: 30_000, allowAutoTopicCreation: false, isolationLevel: READ_UNCOMMITTED }) as Cluster
 }
 
@@ -65,7 +66,10 @@ export async function connectKafka(brokers: readonly string[]): Promise<Connecti
     try {
       return await ask()
     } catch (cause) {
-      throw unavailable(`Cannot ${what}: Kafka at ${where} says: ${messageOf(cause)}. Check --brokers and that the broker is up.`, { cause })
+      throw unavailable(
+        `Cannot ${what}: Kafka at ${where} says: ${messageOf(cause)}. Check --brokers and that the broker is up.`,
+        { cause },
+      )
     }
   }
   await asked('connect', async () => {
@@ -88,7 +92,12 @@ export async function connectKafka(brokers: readonly string[]): Promise<Connecti
         const [low] = await cluster.fetchTopicsOffset([{ topic, partitions: wanted, fromBeginning: true }])
         const [high] = await cluster.fetchTopicsOffset([{ topic, partitions: wanted, fromBeginning: false }])
         const ends = new Map(high.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
-        return new Map(low.partitions.map(({ partition, offset }) => [partition, { low: Number(offset), high: ends.get(partition) ?? Number(offset) }]))
+        return new Map(
+          low.partitions.map(({ partition, offset }) => [
+            partition,
+            { low: Number(offset), high: ends.get(partition) ?? Number(offset) },
+          ]),
+        )
       }),
     async close() {
       await admin.disconnect()

@@ -107,7 +107,13 @@ async function runLocked(options: RunOptions, startedMs: number): Promise<RunSum
   }
 }
 
-async function loop(options: RunOptions, runtime: Runtime, source: Source, committer: Committer, progress: Progress): Promise<void> {
+async function loop(
+  options: RunOptions,
+  runtime: Runtime,
+  source: Source,
+  committer: Committer,
+  progress: Progress,
+): Promise<void> {
   const { signal } = options
   let stagedBytes = 0
   let committedAtMs = performance.now()
@@ -152,7 +158,11 @@ async function openSource(options: RunOptions, warehouse: Warehouse, incarnation
     case 'events':
       return openEventsFile({ ...common, file: source.file })
     case 'brokers':
-      return openKafkaSource({ ...common, brokers: source.brokers, positions: (topic, partitions) => positions(plan, warehouse, incarnation, topic, partitions) })
+      return openKafkaSource({
+        ...common,
+        brokers: source.brokers,
+        positions: (topic, partitions) => positions(plan, warehouse, incarnation, topic, partitions),
+      })
   }
 }
 
@@ -167,7 +177,9 @@ async function positions(
   const result = new Map<number, number>()
   for (const source of Object.values(plan.sources).filter((candidate) => candidate.topic === topic))
     for (const partition of partitions) {
-      const { entry } = stagingTail(await warehouse.ports.log.tail(stagingLogKey(plan.name, source.id, incarnation, topic, partition)))
+      const { entry } = stagingTail(
+        await warehouse.ports.log.tail(stagingLogKey(plan.name, source.id, incarnation, topic, partition)),
+      )
       if (entry !== undefined && entry.next !== null) result.set(partition, entry.next)
     }
   return result

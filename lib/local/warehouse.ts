@@ -23,7 +23,8 @@ export const privateDir = (dir: string): string => join(dir, '.frazil')
 /** Opens the warehouse at `dir`, making it if needed. Several threads and processes may have it open. */
 export function openWarehouse(dir: string, broker?: Broker): Warehouse {
   const root = resolve(dir)
-  if (existsSync(root) && !statSync(root).isDirectory()) throw usage(`Cannot use warehouse ${root}: expected a directory, found a file.`)
+  if (existsSync(root) && !statSync(root).isDirectory())
+    throw usage(`Cannot use warehouse ${root}: expected a directory, found a file.`)
   mkdirSync(privateDir(root), { recursive: true })
   const log = openSqliteLog(join(privateDir(root), 'logs.db'))
   const catalog = openSqliteCatalog(join(root, 'catalog.db'))

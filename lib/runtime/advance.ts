@@ -62,7 +62,10 @@ export async function advanceIdle(runtime: Runtime, idle: readonly Idle[]): Prom
  *
  * @returns false when a partition still has something unread: read on and call again.
  */
-export async function advanceToEnd(runtime: Runtime, commitStaged: () => Promise<void> = () => commitAll(runtime)): Promise<boolean> {
+export async function advanceToEnd(
+  runtime: Runtime,
+  commitStaged: () => Promise<void> = () => commitAll(runtime),
+): Promise<boolean> {
   await commitStaged()
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return true

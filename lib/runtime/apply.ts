@@ -1,8 +1,8 @@
 import { commitUnknown, corrupt, isKind } from '../errors.ts'
 import { appendFiles } from '../iceberg/append.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
-import type { TableMetadata } from '../iceberg/types.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
 import {
   decideApply,
   formatMarker,

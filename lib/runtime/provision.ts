@@ -1,8 +1,9 @@
 import { refused, unavailable } from '../errors.ts'
-import { newTable } from '../iceberg/create.ts'
-import { serializeMetadata } from '../iceberg/metadata.ts'
+import { createTable, newTable } from '../iceberg/create.ts'
+import { currentSchema, defaultSpec } from '../iceberg/metadata.ts'
 import { loadTable } from '../iceberg/scan.ts'
-import { mismatch } from '../iceberg/schema.ts'
+import { fieldsOf, partitionByOf, partitionName } from '../iceberg/schema.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { decideOpen } from '../protocol/checkpoint.ts'
 import { formatMarker, markerProperty } from '../protocol/marker.ts'
@@ -21,27 +22,38 @@ export async function provision(runtime: Runtime, partitions: Readonly<Record<st
 async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> {
   const { catalog, objects, random, clock } = runtime.ports
   const id = tableId(runtime, plan.name)
-  const existing = await loadTable(catalog, objects, id)
-  if (existing !== undefined) {
-    const why = mismatch(existing.metadata, plan)
-    if (why !== undefined)
-      throw refused(
-        `Cannot use table ${id.namespace}.${id.name}: ${why}. Change the pipeline back, or give it another table name; tables are not changed yet.`,
-      )
-    return
+  for (;;) {
+    const existing = await loadTable(catalog, objects, id)
+    if (existing !== undefined) return assertFits(runtime, existing.metadata, plan)
+    const metadata = newTable({
+      uuid: random.uuid(),
+      location: tableLocation(runtime, plan.name),
+      plan,
+      properties: { [markerProperty(runtime.plan.name)]: formatMarker({ incarnation: runtime.incarnation, n: 0 }) },
+      nowMs: clock.now(),
+    })
+    if (await createTable({ catalog, objects, random, id, metadata })) return
   }
-  const marker = formatMarker({ incarnation: runtime.incarnation, n: 0 })
-  const metadata = newTable({
-    uuid: random.uuid(),
-    location: tableLocation(runtime, plan.name),
-    plan,
-    properties: { [markerProperty(runtime.plan.name)]: marker },
-    nowMs: clock.now(),
-  })
-  const location = `${metadata.location}/metadata/00000-${random.uuid()}.metadata.json`
-  await objects.put(location, [serializeMetadata(metadata)])
-  if (!(await catalog.create(id, location))) await provisionTable(runtime, plan)
 }
+
+/** Refuses a table that the plan's rows do not fit: tables are not changed yet. */
+function assertFits(runtime: Runtime, metadata: TableMetadata, plan: TablePlan): void {
+  const found = shapeOf(
+    fieldsOf(currentSchema(metadata)).map(({ name, type, required }) => `${name} ${type}${required ? '' : '?'}`),
+    partitionByOf(defaultSpec(metadata), currentSchema(metadata)).map(partitionName),
+  )
+  const expected = shapeOf(
+    plan.fields.map(({ name, type, required }) => `${name} ${type}${required ? '' : '?'}`),
+    plan.partitionBy.map(partitionName),
+  )
+  if (found !== expected)
+    throw refused(
+      `Cannot use table ${runtime.plan.namespace}.${plan.name}: expected ${expected}, found ${found}. Change the pipeline back, or give it another table name.`,
+    )
+}
+
+const shapeOf = (columns: readonly string[], partitions: readonly string[]): string =>
+  `(${columns.join(', ')})${partitions.length === 0 ? '' : ` by ${partitions.join(', ')}`}`
 
 /**
  * Lets partitions join by an `open` entry in the checkpoint log (PROTOCOL-REVIEW 23). Whoever loses the race for the slot

@@ -28,7 +28,13 @@ const last = resolveCheckpoint(7, entry, body)
 describe('partitions that join', () => {
   it('join by an open entry that carries the last checkpoint forward, with the closed watermark as floor (rule 23)', () => {
     const open = decideOpen(last, 'w2', { trades: [0, 1, 2, 3] })
-    expect(open).toEqual({ v: 1, kind: 'open', writer: 'w2', body: entry.body, opened: [{ source: 'trades', partitions: [[2, 3]], floor: 60_000 }] })
+    expect(open).toEqual({
+      v: 1,
+      kind: 'open',
+      writer: 'w2',
+      body: entry.body,
+      opened: [{ source: 'trades', partitions: [[2, 3]], floor: 60_000 }],
+    })
     const next = resolveCheckpoint(8, open as CheckpointEntry, body)
     expect(next.sources.trades[2]).toEqual({ slot: 0, next: null, watermark: 60_000 })
     expect(next.sources.trades[0]).toEqual(body.sources.trades[0])
@@ -56,7 +62,12 @@ describe('partitions that join', () => {
 
 describe('the closed watermark', () => {
   it('is the least over all partitions (rule 22)', () => {
-    expect(closedWatermark(null, [{ slot: 1, next: 1, watermark: 70 }, { slot: 1, next: 1, watermark: 50 }])).toBe(50)
+    expect(
+      closedWatermark(null, [
+        { slot: 1, next: 1, watermark: 70 },
+        { slot: 1, next: 1, watermark: 50 },
+      ]),
+    ).toBe(50)
   })
 
   it('never falls, also when a partition joins behind it (rule 23)', () => {
@@ -71,8 +82,12 @@ describe('a checkpoint that follows another', () => {
     expect(() => assertSucceeds(last, next)).not.toThrow()
     expect(() => assertSucceeds(last, { ...next, n: 9 })).toThrow(/follow 7/)
     expect(() => assertSucceeds(last, { ...next, watermark: 59_999 })).toThrow(/watermark/)
-    expect(() => assertSucceeds(last, { ...next, sources: { trades: { 0: body.sources.trades[0] } } })).toThrow(/forgets partition 1/)
-    expect(() => assertSucceeds(last, { ...next, sources: { trades: { ...body.sources.trades, 0: { slot: 2, next: 30, watermark: 1 } } } })).toThrow(/goes back/)
+    expect(() => assertSucceeds(last, { ...next, sources: { trades: { 0: body.sources.trades[0] } } })).toThrow(
+      /forgets partition 1/,
+    )
+    expect(() =>
+      assertSucceeds(last, { ...next, sources: { trades: { ...body.sources.trades, 0: { slot: 2, next: 30, watermark: 1 } } } }),
+    ).toThrow(/goes back/)
   })
 })
 
@@ -99,7 +114,10 @@ describe('what a table needs', () => {
   })
 
   it('is refused when the table was dropped and made anew (rule 15)', () => {
-    expect(decideApply(table({ uuid: 'other' }, ours(5)), expected)).toMatchObject({ verdict: 'Refuse', why: expect.stringContaining('made anew') })
+    expect(decideApply(table({ uuid: 'other' }, ours(5)), expected)).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('made anew'),
+    })
   })
 
   it('is refused when the marker is gone or of another incarnation (rule 15)', () => {
@@ -108,16 +126,25 @@ describe('what a table needs', () => {
   })
 
   it('is refused when the marker is ahead of the last checkpoint (rule 28)', () => {
-    expect(decideApply(table({ marker: marker(8) }, ours(8)), expected)).toMatchObject({ verdict: 'Refuse', why: expect.stringContaining('ahead') })
+    expect(decideApply(table({ marker: marker(8) }, ours(8)), expected)).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('ahead'),
+    })
   })
 
   it('is refused when the table was rolled back below its marker (rule 15)', () => {
-    expect(decideApply(table({}, ours(4)), expected)).toMatchObject({ verdict: 'Refuse', why: expect.stringContaining('rolled back') })
+    expect(decideApply(table({}, ours(4)), expected)).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('rolled back'),
+    })
     expect(decideApply(table({ current: undefined }), expected).verdict).toBe('Refuse')
   })
 
   it('is refused when it missed a checkpoint that was applied before (rule 15)', () => {
-    expect(decideApply(table({}, ours(5)), { ...expected, need: 6 })).toMatchObject({ verdict: 'Refuse', why: expect.stringContaining('below 6') })
+    expect(decideApply(table({}, ours(5)), { ...expected, need: 6 })).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('below 6'),
+    })
   })
 
   it('looks through foreign snapshots for the newest of ours, and is refused when there is none (rule 15)', () => {

@@ -38,11 +38,23 @@ const delivered = (offsets: number[], timestamps: number[] = offsets.map(() => N
 
 describe('what of a delivery is staged', () => {
   it('takes everything into an empty log and calls nothing missing, whatever the first offset (rule 9)', () => {
-    expect(decideStage({ slot: 0, entry: undefined }, delivered([500, 501]))).toEqual({ verdict: 'Stage', slot: 1, start: 0, from: 500, missing: 0 })
+    expect(decideStage({ slot: 0, entry: undefined }, delivered([500, 501]))).toEqual({
+      verdict: 'Stage',
+      slot: 1,
+      start: 0,
+      from: 500,
+      missing: 0,
+    })
   })
 
   it('drops records below next one by one and keeps the rest (rule 5)', () => {
-    expect(decideStage({ slot: 3, entry }, delivered([8, 9, 10, 11]))).toEqual({ verdict: 'Stage', slot: 4, start: 2, from: 10, missing: 0 })
+    expect(decideStage({ slot: 3, entry }, delivered([8, 9, 10, 11]))).toEqual({
+      verdict: 'Stage',
+      slot: 4,
+      start: 2,
+      from: 10,
+      missing: 0,
+    })
   })
 
   it('reports success when every record is below next (rule 5)', () => {
@@ -50,7 +62,13 @@ describe('what of a delivery is staged', () => {
   })
 
   it('counts offsets that no record had, before the batch and inside it (rule 9)', () => {
-    expect(decideStage({ slot: 3, entry }, delivered([12, 15]))).toEqual({ verdict: 'Stage', slot: 4, start: 0, from: 10, missing: 4 })
+    expect(decideStage({ slot: 3, entry }, delivered([12, 15]))).toEqual({
+      verdict: 'Stage',
+      slot: 4,
+      start: 0,
+      from: 10,
+      missing: 4,
+    })
   })
 
   it('refuses a record below next that is newer than any staged: the topic was made anew (rule 8)', () => {
@@ -84,7 +102,9 @@ describe('what a put came to', () => {
 
 describe('reading a staging log', () => {
   it('halts when an entry does not begin where the one before ended (rules 1, 28)', () => {
-    expect(() => assertFollows('trades-0', 10, null, { ...entry, from: 11, next: 12 })).toThrow(/expected an entry from offset 10, found one from 11/)
+    expect(() => assertFollows('trades-0', 10, null, { ...entry, from: 11, next: 12 })).toThrow(
+      /expected an entry from offset 10, found one from 11/,
+    )
     expect(() => assertFollows('trades-0', null, null, entry)).not.toThrow()
   })
 
@@ -117,7 +137,15 @@ describe('advancing an idle partition', () => {
     const verdict = decideAdvance({ slot: 3, entry }, 'w2', 6000)
     expect(verdict).toMatchObject({ verdict: 'Prove', from: 10, slot: 4 })
     if (verdict.verdict !== 'Prove') throw new Error('unreachable')
-    expect(verdict.entry).toMatchObject({ kind: 'advance', from: 10, next: 10, watermark: 6000, records: 0, last: entry.last, maxTimestamp: 950 })
+    expect(verdict.entry).toMatchObject({
+      kind: 'advance',
+      from: 10,
+      next: 10,
+      watermark: 6000,
+      records: 0,
+      last: entry.last,
+      maxTimestamp: 950,
+    })
     expect(() => assertFollows('trades-0', 10, 5000, verdict.entry)).not.toThrow()
   })
 
