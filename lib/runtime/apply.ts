@@ -13,7 +13,7 @@ import {
   watermarkProperty,
 } from '../protocol/marker.ts'
 import { partitionLabel } from '../protocol/names.ts'
-import type { Body, Last } from './checkpoints.ts'
+import { type Body, type Last, lastCheckpoint } from './checkpoints.ts'
 import { type Runtime, refuseTable, tableId } from './runtime.ts'
 
 /** Swaps tried for one table and checkpoint before the call gives up; the next call goes on. */
@@ -23,18 +23,23 @@ const BACKOFF_MS = 20
 /** Above this many partitions a table's offsets property names the checkpoint's body instead. */
 const MAX_OFFSETS_IN_PROPERTY = 200
 
-/** Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). */
-export async function applyAll(runtime: Runtime, last: Last): Promise<void> {
+/**
+ * Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). False: another
+ * checkpoint was appended meanwhile, so what we hold is not the last any more; read it again.
+ */
+export async function applyAll(runtime: Runtime, last: Last): Promise<boolean> {
   const { body } = last
-  if (body === undefined) return
-  for (const name of Object.keys(body.tables)) if (body.tables[name].need > 0) await applyTable(runtime, name, body, last)
+  if (body === undefined) return true
+  for (const name of Object.keys(body.tables))
+    if (body.tables[name].need > 0 && !(await applyTable(runtime, name, body, last))) return false
+  return true
 }
 
 /**
  * The one commit loop there is: load, check uuid, incarnation and marker on that very base, one swap, and on anything but
  * success load again (PROTOCOL-REVIEW 10, 11). Nothing is deleted here, whatever happens.
  */
-async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<void> {
+async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<boolean> {
   const { catalog, objects, clock, random } = runtime.ports
   const id = tableId(runtime, name)
   const { uuid, need } = body.tables[name]
@@ -45,8 +50,13 @@ async function applyTable(runtime: Runtime, name: string, body: Body, last: Last
     if (table === undefined) throw refuseTable(runtime, name, 'it does not exist any more')
     const expected = { uuid, incarnation: runtime.incarnation, need, body: body.n, last: last.n }
     const verdict = decideApply(viewOf(pipeline, table.metadata), expected)
-    if (verdict.verdict === 'Refuse') throw refuseTable(runtime, name, verdict.why)
-    if (verdict.verdict === 'Done') return
+    if (verdict.verdict === 'Refuse') {
+      // To a committer that was asleep, a table that others brought further looks foreign: only the log tells them apart.
+      const now = await lastCheckpoint(runtime)
+      if (now !== undefined && now.n > last.n) return false
+      throw refuseTable(runtime, name, verdict.why)
+    }
+    if (verdict.verdict === 'Done') return true
     const files = filesOf(body, name)
     await assertFilesExist(runtime, files)
     const marker = formatMarker({ incarnation: runtime.incarnation, n: need })
@@ -61,7 +71,7 @@ async function applyTable(runtime: Runtime, name: string, body: Body, last: Last
       summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
       properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
     })
-    if (await swap(runtime, table, next.location)) return
+    if (await swap(runtime, table, next.location)) return true
   }
   throw commitUnknown(
     `Cannot commit checkpoint ${need} to table ${id.namespace}.${id.name}: lost ${MAX_SWAP_ATTEMPTS} swaps. The next commit goes on from here.`,

@@ -27,8 +27,8 @@ export interface CommitReport {
 export async function commit(runtime: Runtime): Promise<CommitReport> {
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return { n: 0, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: null, more: false }
-  await applyAll(runtime, last)
   const idle = { n: last.n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: last.watermark, more: false }
+  if (!(await applyAll(runtime, last))) return { ...idle, more: true }
   const taken = await readStaging(runtime, last)
   if (taken === undefined) return { ...idle, more: true }
   if (taken.entries === 0) return idle

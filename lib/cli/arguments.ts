@@ -1,0 +1,44 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { usage } from '../errors.ts'
+
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+/** Timers take 31 bits of milliseconds; nobody waits longer. */
+const MAX_DURATION_MS = 2 ** 31 - 1
+
+/** Milliseconds of `500ms`, `1s`, `2m`, `1.5h`, `7d`. Throws `Usage`. */
+export function parseDuration(option: string, text: string): number {
+  const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text)
+  const ms = found === null ? Number.NaN : Math.round(Number(found[1]) * UNIT_MS[found[2]])
+  if (!(ms >= 1 && ms <= MAX_DURATION_MS))
+    throw usage(`Cannot read ${option}: expected a duration such as 500ms, 1s or 2m, found '${text}'.`)
+  return ms
+}
+
+/** A whole number from 1 to `most`. Throws `Usage`. */
+export function parseCount(option: string, text: string, most: number): number {
+  const count = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!(count >= 1 && count <= most))
+    throw usage(`Cannot read ${option}: expected a whole number from 1 to ${most}, found '${text}'.`)
+  return count
+}
+
+/** `host:port` pairs, separated by commas. Throws `Usage`. */
+export function parseBrokers(text: string): readonly string[] {
+  const brokers = text.split(',').map((broker) => broker.trim())
+  for (const broker of brokers) {
+    const port = Number(/^(?:\[[^\]]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(broker)?.[1])
+    if (!(port >= 1 && port <= 65_535))
+      throw usage(`Cannot read --brokers: expected host:port, several separated by commas, found '${broker}'.`)
+  }
+  return brokers
+}
+
+/** The absolute path of a file that is there. Throws `Usage`; `what` says which: "the input file". */
+export function existingFile(what: string, path: string): string {
+  const file = resolve(path)
+  const info = statSync(file, { throwIfNoEntry: false })
+  if (info === undefined) throw usage(`Cannot read ${what}: expected a file at ${file}, found nothing. Check the path.`)
+  if (info.isDirectory()) throw usage(`Cannot read ${what}: expected a file at ${file}, found a directory. Name a file in it.`)
+  return file
+}

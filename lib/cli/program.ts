@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option } from 'commander'
+import { usage } from '../errors.ts'
+import { EXIT, endQuietlyWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
+import type { QueryFlags } from './query.ts'
+import type { RunFlags } from './run.ts'
+import type { TablesFlags } from './tables.ts'
+
+/**
+ * The `frazil` command. Commands are declared here and live in a file each, loaded when called: `--version` and `--help` must
+ * not wait for DuckDB. Resolves to the exit code.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  endQuietlyWithoutReader()
+  const json = asksForJson(args)
+  let code: number = EXIT.fine
+  const program = createProgram(json, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    code = error instanceof CommanderError ? reportArguments(error, args, json, program) : reportFailure(error, json)
+  }
+  await flushed()
+  return code
+}
+
+/** Every command, for the tests that walk them. `finished` takes the exit code of the one that ran. */
+export function createProgram(json: boolean, finished: (code: number) => void): Command {
+  const program = new Command('frazil')
+    .description('A streaming lakehouse: Kafka topics in, Iceberg tables out, exactly once.')
+    .version(version(), '--version', 'print the version')
+    .helpCommand(true)
+    .showSuggestionAfterError()
+    .exitOverride()
+    // Errors are ours to print, in our words; help that nobody asked for is no data.
+    .configureOutput({ writeErr: (text) => void (json || isError(text) || process.stderr.write(text)), outputError: () => {} })
+  const command = (name: string, description: string) => program.command(name).description(description).exitOverride()
+  const done = (action: (output: Output) => Promise<number>) => action(outputOf(json)).then(finished)
+
+  command('run', 'run a whole pipeline in this process: read, decide, commit')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .option('--input <file>', 'read a file of JSON values, one a line, spread over partitions')
+    .option('--partitions <n>', 'with --input: how many partitions to spread over')
+    .option('--events <file>', 'read a file of Lambda events of Kafka, one a line')
+    .option('--brokers <host:port,…>', 'read the topic from Kafka')
+    .option('--until-end', 'stop when all is read, closing every window', false)
+    .option('--commit-interval <duration>', 'the longest that staged rows wait for a commit: 500ms, 1s, 2m', '1s')
+    .action((file: string, flags: RunFlags) => done(async (output) => (await import('./run.ts')).runCommand(file, flags, output)))
+
+  command('query', 'ask the tables of a warehouse in SQL (DuckDB)')
+    .argument(
+      '<sql>',
+      "one statement; tables are namespace.table, with FOR VERSION AS OF id or FOR TIMESTAMP AS OF 'time' after them",
+    )
+    .addOption(warehouseOption())
+    .addOption(new Option('--format <format>', 'how rows are written').choices(['table', 'json', 'csv']))
+    .action((sql: string, flags: QueryFlags) =>
+      done(async (output) => (await import('./query.ts')).queryCommand(sql, flags, output)),
+    )
+
+  command('tables', 'list the tables of a warehouse: rows, files, bytes, snapshots, markers')
+    .addOption(warehouseOption())
+    .action((flags: TablesFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
+
+  // One hook for all: every command takes it, before or after its name.
+  for (const each of [program, ...program.commands])
+    each.option('--json', 'write data as JSON on stdout, errors as JSON on stderr')
+  return program
+}
+
+const warehouseOption = () =>
+  new Option('--warehouse <dir>', 'directory of the warehouse: catalog.db, tables and logs').makeOptionMandatory()
+
+/** Known before parsing: what parsing refuses must be said in JSON too. */
+function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--')
+  return args.slice(0, end < 0 ? args.length : end).includes('--json')
+}
+
+const isError = (text: string) => text.startsWith('error:')
+
+function reportArguments(error: CommanderError, args: readonly string[], json: boolean, program: Command): number {
+  if (error.exitCode === 0) return EXIT.fine
+  const named = program.commands.find((command) => args.includes(command.name()))
+  const help = named === undefined ? 'frazil --help lists the commands.' : `frazil ${named.name()} --help lists its options.`
+  if (error.code === 'commander.help')
+    return json ? reportFailure(usage('Cannot run: expected a command, found none.'), json) : EXIT.couldNotRun
+  const found = error.message.replace(/^error: /, '').replace(/\n\((.*)\)$/, ' ($1)')
+  return reportFailure(usage(`Cannot read the command line: ${found.replace(/\.$/, '')}.`), json, help)
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

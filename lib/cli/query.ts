@@ -1,0 +1,102 @@
+import type { DuckDBConnection, DuckDBResult, DuckDBValue } from '@duckdb/node-api'
+import { corrupt, FrazilError, messageOf, unavailable, usage } from '../errors.ts'
+import { shownCount } from './format.ts'
+import { EXIT, type Output } from './output.ts'
+import { type ReadWarehouse, readWarehouse, tableName } from './read-warehouse.ts'
+import { sqlTokens } from './sql-tokens.ts'
+import { type Cell, renderTable, styled } from './table.ts'
+
+export interface QueryFlags {
+  readonly warehouse: string
+  readonly format?: 'table' | 'json' | 'csv'
+}
+
+/** A table must know all its rows before it can be drawn; json and csv stream any number. */
+const MAX_TABLE_ROWS = 10_000
+
+/** `frazil query`: DuckDB in memory over the files that a scan of each Iceberg table plans. */
+export async function queryCommand(sql: string, flags: QueryFlags, output: Output): Promise<number> {
+  if (sqlTokens(sql).every((token) => token.text === ';'))
+    throw usage('Cannot run the query: expected an SQL statement, found none.')
+  const warehouse = await readWarehouse(flags.warehouse)
+  const { createViews } = await import('./views.ts')
+  const connection = await connect()
+  const resolved = await asOurs(warehouse, () => createViews(connection, warehouse, sql))
+  const result = await asOurs(warehouse, () => connection.stream(resolved))
+  await asOurs(warehouse, () => write(result, output.json ? 'json' : (flags.format ?? 'table'), output))
+  return EXIT.fine
+}
+
+async function connect(): Promise<DuckDBConnection> {
+  const { DuckDBInstance, DuckDBTimestampTZValue } = await import('@duckdb/node-api').catch((cause: unknown) => {
+    throw unavailable(
+      `Cannot query: DuckDB for this platform is not installed (${messageOf(cause)}). Install @duckdb/node-api.`,
+      { cause },
+    )
+  })
+  // Extensions would come from the network; those a query needs are built in.
+  const instance = await DuckDBInstance.create(':memory:', {
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+  })
+  const connection = await instance.connect()
+  await connection.run("SET TimeZone = 'UTC'")
+  // Of instants inside lists and structs, which DuckDB's client writes by the machine's zone.
+  DuckDBTimestampTZValue.timezoneOffsetInMinutes = 0
+  return connection
+}
+
+async function write(result: DuckDBResult, format: 'table' | 'json' | 'csv', output: Output): Promise<void> {
+  const names = result.deduplicatedColumnNames()
+  const { csvRow, isNumeric, jsonOf, textOf } = await import('./values.ts')
+  if (format === 'json') {
+    let before = '['
+    for await (const rows of result.yieldRows())
+      for (const row of rows) {
+        await output.data(`${before}${JSON.stringify(Object.fromEntries(row.map((value, i) => [names[i], jsonOf(value)])))}`)
+        before = ',\n'
+      }
+    await output.data(before === '[' ? '[]\n' : ']\n')
+    return
+  }
+  if (format === 'csv') {
+    await output.data(csvRow(names))
+    for await (const rows of result.yieldRows()) await output.data(rows.map((row) => csvRow(row.map(textOf))).join(''))
+    return
+  }
+  const columns = result.columnTypes().map((type, i) => ({ name: names[i], right: isNumeric(type) }))
+  const { rows, count } = await firstRows(result, textOf)
+  const width = process.stdout.isTTY ? process.stdout.columns : undefined
+  await output.data(styled(renderTable(columns, rows, width), process.stdout))
+  output.note(`${shownCount(count)} ${count === 1 ? 'row' : 'rows'}`)
+  if (count > rows.length)
+    output.note(`Only the first ${shownCount(rows.length)} are shown. Add a LIMIT, or use --format json or csv.`)
+}
+
+async function firstRows(result: DuckDBResult, textOf: (value: DuckDBValue) => Cell) {
+  const shown: Cell[][] = []
+  let count = 0
+  for await (const rows of result.yieldRows()) {
+    count += rows.length
+    for (const row of rows) if (shown.length < MAX_TABLE_ROWS) shown.push(row.map(textOf))
+  }
+  return { rows: shown, count }
+}
+
+/** What DuckDB throws, in our kinds: a file that is gone or damaged is the warehouse's fault, the rest the query's. */
+async function asOurs<T>(warehouse: ReadWarehouse, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (cause) {
+    if (cause instanceof FrazilError) throw cause
+    const message = messageOf(cause).trim()
+    if (/^(IO|Invalid Input) Error/.test(message) && message.includes(`${warehouse.dir}/`))
+      throw corrupt(`Cannot read the warehouse: ${message}. Restore the file.`, { cause })
+    // DuckDB's own guess looks in its catalog, too, and names tables that no user knows.
+    const known = /Table with name .* does not exist/.test(message)
+      ? `\nThe warehouse has: ${warehouse.tables.map(tableName).join(', ') || 'no tables'}.`
+      : ''
+    const shown = known === '' ? message : message.replace(/\nDid you mean "[^"]*"\?/, '')
+    throw usage(`Cannot run the query: ${shown}${known}`, { cause })
+  }
+}

@@ -1,0 +1,123 @@
+import { resolve } from 'node:path'
+import { usage } from '../errors.ts'
+import { type RunSource, type RunSummary, run } from '../local/run.ts'
+import type { Plan } from '../pipeline/plan.ts'
+import { existingFile, parseBrokers, parseCount, parseDuration } from './arguments.ts'
+import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
+import { loadPipeline } from './load-pipeline.ts'
+import { COMMAND, EXIT, type Output } from './output.ts'
+import { progressDisplay } from './progress.ts'
+import { renderTable } from './table.ts'
+
+export interface RunFlags {
+  readonly warehouse: string
+  readonly input?: string
+  readonly partitions?: string
+  readonly events?: string
+  readonly brokers?: string
+  readonly untilEnd: boolean
+  readonly commitInterval: string
+}
+
+/** Kafka's brokers stop long before. */
+const MAX_PARTITIONS = 10_000
+
+/** `frazil run`: the whole pipeline in this process. Interrupted once it stops cleanly, twice at once. */
+export async function runCommand(pipelineFile: string, flags: RunFlags, output: Output): Promise<number> {
+  // All that can be wrong is looked at before the warehouse is made.
+  const source = sourceOf(flags)
+  const commitIntervalMs = parseDuration('--commit-interval', flags.commitInterval)
+  const plan = await loadPipeline(pipelineFile)
+  const warehouse = resolve(flags.warehouse)
+
+  const interrupt = new AbortController()
+  const onSignal = () => {
+    if (interrupt.signal.aborted) process.exit(EXIT.interrupted)
+    interrupt.abort()
+    output.note('\nStopping: committing what is staged. Interrupt again to stop at once.')
+  }
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  const display = progressDisplay(process.stderr, output.json)
+  let summary: RunSummary
+  try {
+    summary = await run({
+      plan,
+      warehouse,
+      source,
+      untilEnd: flags.untilEnd,
+      commitIntervalMs,
+      signal: interrupt.signal,
+      onProgress: display.show,
+    })
+  } finally {
+    display.end()
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+  }
+  const interrupted = interrupt.signal.aborted
+  if (output.json) await output.data(`${JSON.stringify(summaryJson(plan, warehouse, interrupted, summary))}\n`)
+  else {
+    await output.data(summaryText(plan, interrupted, summary))
+    output.note(nextSteps(plan, warehouse, flags.warehouse))
+  }
+  return interrupted ? EXIT.interrupted : EXIT.fine
+}
+
+function sourceOf(flags: RunFlags): RunSource {
+  const given = (['input', 'events', 'brokers'] as const).filter((name) => flags[name] !== undefined)
+  if (given.length !== 1)
+    throw usage(
+      `Cannot run: expected one of --input, --events and --brokers, found ${given.map((name) => `--${name}`).join(' and ') || 'none'}. Name one source.`,
+    )
+  if (flags.partitions !== undefined && flags.input === undefined)
+    throw usage(`Cannot run: --partitions goes with --input, found it with --${given[0]}. Leave it out.`)
+  const partitions = flags.partitions === undefined ? undefined : parseCount('--partitions', flags.partitions, MAX_PARTITIONS)
+  if (flags.input !== undefined) return { kind: 'input', file: existingFile('--input', flags.input), partitions }
+  if (flags.events !== undefined) return { kind: 'events', file: existingFile('--events', flags.events) }
+  return { kind: 'brokers', brokers: parseBrokers(flags.brokers ?? '') }
+}
+
+function summaryJson(plan: Plan, warehouse: string, interrupted: boolean, summary: RunSummary) {
+  const { phase: _, watermarkMs, startupMs, elapsedMs, tables, ...counts } = summary
+  return {
+    pipeline: plan.name,
+    warehouse,
+    interrupted,
+    ...counts,
+    watermark: watermarkMs === null ? null : shownMillis(watermarkMs),
+    startupMs: Math.round(startupMs),
+    elapsedMs: Math.round(elapsedMs),
+    tables: Object.fromEntries(Object.entries(tables).map(([name, rows]) => [`${plan.namespace}.${name}`, rows])),
+  }
+}
+
+function summaryText(plan: Plan, interrupted: boolean, summary: RunSummary): string {
+  const { records, late, deadLetters, missing, files, fileBytes, elapsedMs, startupMs, watermarkMs, tables } = summary
+  const readingMs = elapsedMs - startupMs
+  const perSecond = readingMs > 0 ? shownCount((records / readingMs) * 1000) : '0'
+  const rows = Object.entries(tables).map(([name, count]) => [`${plan.namespace}.${name}`, shownCount(count)])
+  const columns = [
+    { name: 'table', right: false },
+    { name: 'rows', right: true },
+  ]
+  const lines = [
+    `${interrupted ? 'Interrupted' : 'Done'} in ${shownDuration(elapsedMs)}: ${perSecond} records/s after ${shownDuration(startupMs)} of start-up`,
+    `${shownCount(records)} records: ${shownCount(deadLetters)} dead letters, ${shownCount(late)} late rows, ${shownCount(missing)} offsets missing`,
+    `${shownCount(files)} data files written, ${shownBytes(fileBytes)}; checkpoint ${summary.checkpoint}`,
+    `watermark ${watermarkMs === null ? 'none yet' : shownMillis(watermarkMs)}`,
+    '',
+    renderTable(columns, rows),
+  ]
+  return lines.join('\n')
+}
+
+function nextSteps(plan: Plan, warehouse: string, givenWarehouse: string): string {
+  const table = `${plan.namespace}.${Object.keys(plan.tables)[0]}`
+  return [
+    `\nWarehouse: ${warehouse}`,
+    'Next:',
+    `  ${COMMAND} tables --warehouse ${shellWord(givenWarehouse)}`,
+    `  ${COMMAND} query "SELECT * FROM ${table} LIMIT 10" --warehouse ${shellWord(givenWarehouse)}`,
+  ].join('\n')
+}
+
+const shellWord = (text: string) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)

@@ -1,0 +1,105 @@
+import { currentSchema, currentSnapshot, defaultSpec } from '../iceberg/metadata.ts'
+import type { LoadedTable } from '../iceberg/scan.ts'
+import { parseMarker } from '../protocol/marker.ts'
+import { shownBytes, shownCount, shownMillis } from './format.ts'
+import { EXIT, type Output } from './output.ts'
+import { readWarehouse, tableName } from './read-warehouse.ts'
+import { renderTable, styled } from './table.ts'
+
+export interface TablesFlags {
+  readonly warehouse: string
+}
+
+export interface TableReport {
+  readonly table: string
+  readonly rows: number
+  readonly files: number
+  readonly bytes: number
+  readonly snapshots: number
+  /** ISO 8601; null before the first commit. */
+  readonly lastCommit: string | null
+  /** Last checkpoint applied, by pipeline. */
+  readonly markers: Readonly<Record<string, number>>
+  /** `day(event_time)` and the like. */
+  readonly partitioning: readonly string[]
+  readonly location: string
+}
+
+/** `frazil tables`: what the catalog holds, from metadata alone; no data file is opened. */
+export async function tablesCommand({ warehouse }: TablesFlags, output: Output): Promise<number> {
+  const { dir, tables } = await readWarehouse(warehouse)
+  const reports = tables.map(reportOf)
+  if (output.json) {
+    await output.data(`${JSON.stringify(reports)}\n`)
+    return EXIT.fine
+  }
+  if (reports.length === 0) {
+    output.note(`${dir} has no tables.`)
+    return EXIT.fine
+  }
+  const columns = [
+    { name: 'table', right: false },
+    { name: 'rows', right: true },
+    { name: 'files', right: true },
+    { name: 'size', right: true },
+    { name: 'snapshots', right: true },
+    { name: 'last commit', right: false },
+    { name: 'marker', right: false },
+    { name: 'partitioned by', right: false },
+  ]
+  const rows = reports.map((report) => [
+    report.table,
+    shownCount(report.rows),
+    shownCount(report.files),
+    shownBytes(report.bytes),
+    shownCount(report.snapshots),
+    report.lastCommit,
+    markersText(report.markers),
+    report.partitioning.join(', ') || '-',
+  ])
+  const width = process.stdout.isTTY ? process.stdout.columns : undefined
+  await output.data(styled(renderTable(columns, rows, width), process.stdout))
+  return EXIT.fine
+}
+
+function reportOf(table: LoadedTable): TableReport {
+  const { metadata } = table
+  const snapshot = currentSnapshot(metadata)
+  const total = (key: string) => Number(snapshot?.summary[key] ?? 0)
+  return {
+    table: tableName(table),
+    rows: total('total-records'),
+    files: total('total-data-files'),
+    bytes: total('total-files-size'),
+    snapshots: metadata.snapshots.length,
+    lastCommit: snapshot === undefined ? null : shownMillis(snapshot['timestamp-ms']),
+    markers: markersOf(metadata.properties),
+    partitioning: partitioning(table),
+    location: metadata.location,
+  }
+}
+
+function markersOf(properties: Readonly<Record<string, string>>): Record<string, number> {
+  const markers: Record<string, number> = {}
+  for (const [key, value] of Object.entries(properties)) {
+    const pipeline = /^frazil\.([a-z][a-z0-9_]*)\.marker$/.exec(key)?.[1]
+    const marker = parseMarker(value)
+    if (pipeline !== undefined && marker !== undefined) markers[pipeline] = marker.n
+  }
+  return markers
+}
+
+function markersText(markers: Readonly<Record<string, number>>): string {
+  const all = Object.entries(markers)
+  return all.map(([pipeline, n]) => (all.length === 1 ? `checkpoint ${n}` : `${pipeline} ${n}`)).join(', ') || '-'
+}
+
+function partitioning({ metadata }: LoadedTable): string[] {
+  const { fields } = currentSchema(metadata)
+  return defaultSpec(metadata).fields.map((field) => {
+    const column = fields.find((candidate) => candidate.id === field['source-id'])?.name ?? `column ${field['source-id']}`
+    const bucket = /^(\w+)\[(\d+)\]$/.exec(field.transform)
+    if (bucket !== null) return `${bucket[1]}(${bucket[2]}, ${column})`
+    return field.transform === 'identity' ? column : `${field.transform}(${column})`
+  })
+}

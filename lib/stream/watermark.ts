@@ -1,0 +1,36 @@
+/**
+ * Event time in milliseconds since the epoch (microseconds are floored), within ±8.64e15. A watermark of -Infinity: there
+ * is none yet. DESIGN section 3.
+ */
+
+/**
+ * The watermark before each row of one partition, in offset order: the greatest event time of earlier rows minus the
+ * delay, at least `before`. A row never sees itself. O(rows), no allocation.
+ *
+ * @param before watermark before the first row
+ * @param out takes the watermark before row i at i
+ * @returns the watermark after the last row
+ */
+export function judge(eventTimeMs: Float64Array, rows: number, before: number, delayMs: number, out: Float64Array): number {
+  let watermark = before
+  for (let i = 0; i < rows; i++) {
+    out[i] = watermark
+    const next = eventTimeMs[i] - delayMs
+    if (next > watermark) watermark = next
+  }
+  return watermark
+}
+
+/** True when a window can take no more rows, for a row that meets this watermark as for the pipeline as a whole (DESIGN 3.2, 3.3). */
+export function isPast(windowEndMs: number, allowedLatenessMs: number, watermarkMs: number): boolean {
+  return windowEndMs + allowedLatenessMs <= watermarkMs
+}
+
+/** The pipeline's watermark: the least over its partitions, and never below what it was (PROTOCOL-REVIEW 22, 23). */
+export function pipelineWatermark(previous: number, partitions: readonly number[]): number {
+  if (partitions.length === 0) return previous
+  return Math.max(
+    previous,
+    partitions.reduce((least, watermark) => Math.min(least, watermark)),
+  )
+}

@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Catalog, TableId, TablePointer } from '../../lib/ports/catalog.ts'
+
+export interface CatalogStore {
+  readonly catalog: Catalog
+  /** Another client of the same catalog. */
+  second(): Promise<Catalog>
+  /** The catalog as a new process finds it. */
+  reopened(): Promise<Catalog>
+  close(): Promise<void>
+}
+
+const trades: TableId = { namespace: 'trades', name: 'raw_trades' }
+const at = (n: number) => `memory://w/trades/raw_trades/metadata/${n}.metadata.json`
+
+/** What every Catalog adapter must do. */
+export function describeCatalog(name: string, open: () => Promise<CatalogStore>): void {
+  describe(`catalog conformance: ${name}`, () => {
+    let store: CatalogStore
+    let catalog: Catalog
+    beforeEach(async () => {
+      store = await open()
+      catalog = store.catalog
+    })
+    afterEach(() => store.close())
+
+    const loaded = async (id: TableId = trades, from: Catalog = catalog): Promise<TablePointer> => {
+      const pointer = await from.load(id)
+      if (pointer === undefined) throw new Error(`${id.name} is not there`)
+      return pointer
+    }
+
+    it('a table that was never created is not there', async () => {
+      expect(await catalog.load(trades)).toBeUndefined()
+      expect(await catalog.list()).toEqual([])
+    })
+
+    it('a created table is loaded from where it was put', async () => {
+      expect(await catalog.create(trades, at(0))).toBe(true)
+      expect((await loaded()).metadataLocation).toBe(at(0))
+    })
+
+    it('creating a table twice leaves the first one', async () => {
+      await catalog.create(trades, at(0))
+      expect(await catalog.create(trades, at(1))).toBe(false)
+      expect((await loaded()).metadataLocation).toBe(at(0))
+    })
+
+    it('tables of one name in two namespaces are two tables', async () => {
+      const other = { ...trades, namespace: 'ads' }
+      await catalog.create(trades, at(0))
+      expect(await catalog.create(other, at(1))).toBe(true)
+      expect(await catalog.swap(trades, await loaded(), at(2))).toBe(true)
+      expect((await loaded(other)).metadataLocation).toBe(at(1))
+    })
+
+    it('a swap against the current pointer replaces it and gives it another version', async () => {
+      await catalog.create(trades, at(0))
+      const before = await loaded()
+      expect(await catalog.swap(trades, before, at(1))).toBe(true)
+      const after = await loaded()
+      expect(after.metadataLocation).toBe(at(1))
+      expect(after.version).not.toBe(before.version)
+    })
+
+    it('a swap against a stale pointer is lost and changes nothing', async () => {
+      await catalog.create(trades, at(0))
+      const stale = await loaded()
+      await catalog.swap(trades, stale, at(1))
+      expect(await catalog.swap(trades, stale, at(2))).toBe(false)
+      expect((await loaded()).metadataLocation).toBe(at(1))
+    })
+
+    it('the same swap made twice is lost the second time', async () => {
+      await catalog.create(trades, at(0))
+      const base = await loaded()
+      expect(await catalog.swap(trades, base, at(1))).toBe(true)
+      expect(await catalog.swap(trades, base, at(1))).toBe(false)
+    })
+
+    it('a swap of a table that does not exist is lost and makes none', async () => {
+      await catalog.create({ ...trades, name: 'other' }, at(0))
+      const pointer = await loaded({ ...trades, name: 'other' })
+      expect(await catalog.swap(trades, pointer, at(1))).toBe(false)
+      expect(await catalog.load(trades)).toBeUndefined()
+    })
+
+    it('of many swaps against one pointer exactly one wins, through two clients', async () => {
+      await catalog.create(trades, at(0))
+      const second = await store.second()
+      const base = await loaded()
+      const results = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).swap(trades, base, at(i + 1))))
+      expect(results.filter(Boolean)).toHaveLength(1)
+      expect((await loaded()).metadataLocation).toBe(at(results.indexOf(true) + 1))
+    })
+
+    it('of many creations of one table exactly one wins, through two clients', async () => {
+      const second = await store.second()
+      const results = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).create(trades, at(i))))
+      expect(results.filter(Boolean)).toHaveLength(1)
+      expect((await loaded()).metadataLocation).toBe(at(results.indexOf(true)))
+    })
+
+    it('what one client commits another sees at once', async () => {
+      const second = await store.second()
+      await catalog.create(trades, at(0))
+      await second.swap(trades, await loaded(trades, second), at(1))
+      expect((await loaded()).metadataLocation).toBe(at(1))
+    })
+
+    it('tables survive the process that made them', async () => {
+      await catalog.create(trades, at(0))
+      await catalog.swap(trades, await loaded(), at(1))
+      const again = await store.reopened()
+      expect((await loaded(trades, again)).metadataLocation).toBe(at(1))
+    })
+
+    it('lists all tables by namespace, then name', async () => {
+      const ids = [
+        { namespace: 'trades', name: 'raw_trades' },
+        { namespace: 'ads', name: 'z' },
+        { namespace: 'trades', name: 'Agg' },
+        { namespace: 'trades', name: 'agg_1m' },
+        { namespace: 'ads', name: 'ä' },
+      ]
+      for (const id of ids) await catalog.create(id, at(0))
+      const listed = (await catalog.list()).map((id) => `${id.namespace}.${id.name}`)
+      expect(listed).toEqual(['ads.z', 'ads.ä', 'trades.Agg', 'trades.agg_1m', 'trades.raw_trades'])
+    })
+
+    it('names and locations are taken literally', async () => {
+      const odd = { namespace: "o'd%d", name: 'a"b_%' }
+      await catalog.create(odd, `memory://w/it's %20 "there"`)
+      expect((await loaded(odd)).metadataLocation).toBe(`memory://w/it's %20 "there"`)
+      expect(await catalog.load({ namespace: "o'd%d", name: 'a"bX%' })).toBeUndefined()
+    })
+  })
+}

@@ -1,0 +1,401 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Batch, Value } from '../../lib/columns/batch.ts'
+import type { ColumnType, Field, Fields } from '../../lib/columns/schema.ts'
+import { batchOf } from '../../lib/columns/values.ts'
+import { isKind } from '../../lib/errors.ts'
+import { type ParquetFile, type ParquetOptions, parquetWriter } from '../../lib/parquet/writer.ts'
+import { bytesOf, fieldsOf, metadataOf, type Row, readWithHyparquet, utf8, withoutCodes, write, writeRows } from './support.ts'
+
+const TYPES: readonly ColumnType[] = ['boolean', 'int', 'long', 'double', 'string', 'binary', 'timestamptz']
+
+const longs = fc.oneof(
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  fc.bigInt({ min: -3n, max: 3n }),
+  fc.constantFrom(-(2n ** 32n), -(2n ** 31n), 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n),
+)
+const VALUES: Readonly<Record<ColumnType, fc.Arbitrary<Value>>> = {
+  boolean: fc.boolean(),
+  int: fc.oneof(fc.integer(), fc.integer({ min: -2, max: 2 })),
+  long: longs,
+  timestamptz: longs,
+  double: fc.oneof(fc.double(), fc.constantFrom(0, -0, Number.NaN, 1, -1)),
+  string: fc.oneof(
+    fc.constantFrom('', 'a', 'BTCUSDT', 'a string of more than sixteen', '\ufeffmark', '😀'.repeat(20), '\u{10ffff}'.repeat(17)),
+    fc.string({ unit: 'binary', maxLength: 30 }).filter((value) => value.isWellFormed()),
+  ),
+  binary: fc.oneof(fc.uint8Array({ maxLength: 30 }), fc.constant(new Uint8Array(20).fill(255))),
+}
+
+interface Case {
+  readonly fields: Fields
+  readonly rows: readonly Row[]
+  readonly options: Partial<ParquetOptions>
+}
+
+const field = fc.record({ type: fc.constantFrom(...TYPES), required: fc.boolean() })
+const cases: fc.Arbitrary<Case> = fc
+  .array(field, { minLength: 1, maxLength: 4 })
+  .map((all): Fields => all.map((one, i): Field => ({ id: 100 - i, name: `column ${i}`, ...one })))
+  .chain((fields) =>
+    fc.record({
+      fields: fc.constant(fields),
+      rows: fc.array(
+        fc.record(
+          Object.fromEntries(
+            fields.map((one) => [one.name, one.required ? VALUES[one.type] : fc.oneof(fc.constant(null), VALUES[one.type])]),
+          ),
+        ),
+        { maxLength: 120, size: 'max' },
+      ),
+      options: fc.record({
+        codec: fc.constantFrom('zstd', 'none'),
+        pageBytes: fc.constantFrom(1, 16, 100, 1000, 1 << 20),
+        rowGroupBytes: fc.constantFrom(1, 64, 1000, 1 << 25),
+        maxDictionaryBytes: fc.constantFrom(0, 40, 1 << 20),
+      }),
+    }),
+  )
+
+/** Rows cut into batches of `size`, half of them without dictionaries. */
+function cut(fields: Fields, rows: readonly Row[], size: number): Batch[] {
+  const batches: Batch[] = []
+  for (let at = 0; at < rows.length; at += size) {
+    const batch = batchOf(fields, rows.slice(at, at + size))
+    batches.push(batches.length % 2 === 0 ? batch : withoutCodes(batch))
+  }
+  return batches
+}
+
+describe('what is written is read back', () => {
+  test('every type, null or not, whatever the sizes of batches, pages, row groups and dictionaries', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, fc.integer({ min: 1, max: 130 }), async ({ fields, rows, options }, batchRows) => {
+        const file = write(fields, cut(fields, rows, batchRows), options)
+        expect(await readWithHyparquet(fields, file)).toEqual(rows)
+        expect(file.rows).toBe(rows.length)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a selection: these rows, in this order, repeated where asked, and nothing beyond its count', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        cases,
+        fc.array(fc.nat(), { maxLength: 80, size: 'max' }),
+        fc.nat(80),
+        async ({ fields, rows, options }, picks, cutAt) => {
+          fc.pre(rows.length > 0)
+          const selection = Int32Array.from(picks, (pick) => pick % rows.length)
+          const count = Math.min(cutAt, selection.length)
+          const writer = parquetWriter(fields, options)
+          writer.append(batchOf(fields, rows), selection, count)
+          writer.append(withoutCodes(batchOf(fields, rows)), selection)
+          expect(writer.rows).toBe(count + selection.length)
+          const expected = [...selection.subarray(0, count), ...selection].map((row) => rows[row])
+          expect(await readWithHyparquet(fields, writer.finish())).toEqual(expected)
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+
+  test('rows that a batch holds beyond its count are left out', async () => {
+    const fields = fieldsOf(['long', 'string'])
+    const batch = batchOf(fields, [
+      { long_0: 1n, string_1: 'a' },
+      { long_0: 2n, string_1: 'b' },
+    ])
+    const file = write(fields, [{ ...batch, rows: 1 }])
+    expect(await readWithHyparquet(fields, file)).toEqual([{ long_0: 1n, string_1: 'a' }])
+  })
+
+  test('a batch whose memory is used again for the next one', async () => {
+    const fields = fieldsOf(['string', 'int'], true)
+    const batch = batchOf(fields, [
+      { string_0: 'aa', int_1: 1 },
+      { string_0: 'bb', int_1: 2 },
+    ])
+    const writer = parquetWriter(fields)
+    writer.append(batch)
+    const [strings, ints] = batch.vectors
+    if (strings?.type !== 'string' || ints?.type !== 'int') throw new Error('unexpected types')
+    strings.bytes.set(utf8.encode('ccdd'))
+    ints.values.set([3, 4])
+    writer.append(batch)
+    expect(await readWithHyparquet(fields, writer.finish())).toEqual([
+      { string_0: 'aa', int_1: 1 },
+      { string_0: 'bb', int_1: 2 },
+      { string_0: 'cc', int_1: 3 },
+      { string_0: 'dd', int_1: 4 },
+    ])
+  })
+
+  test('no rows: a valid file without row groups', async () => {
+    const fields = fieldsOf(TYPES)
+    const file = parquetWriter(fields).finish()
+    expect(await readWithHyparquet(fields, file)).toEqual([])
+    expect(file).toMatchObject({ rows: 0, splitOffsets: [] })
+    expect(file.columns[3]).toEqual({
+      fieldId: 14,
+      sizeBytes: 0,
+      values: 0,
+      nulls: 0,
+      nans: 0,
+      lower: undefined,
+      upper: undefined,
+    })
+  })
+
+  test('strings larger than a page and a row group', async () => {
+    const fields = fieldsOf(['string', 'binary'])
+    const rows: Row[] = Array.from({ length: 9 }, (_, i) => ({
+      string_0: i === 4 ? null : String.fromCodePoint(0x100 + i).repeat(300_000 * (i % 3)),
+      binary_1: new Uint8Array(i * 100_000).fill(i),
+    }))
+    const file = writeRows(fields, rows, { pageBytes: 1 << 16, rowGroupBytes: 1 << 20 })
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+    expect(file.splitOffsets.length).toBeGreaterThan(1)
+  })
+})
+
+describe('dictionaries', () => {
+  const fields = fieldsOf(['string'], true)
+  const coded = (distinct: number, rows: number): Row[] =>
+    Array.from({ length: rows }, (_, i) => ({ string_0: `value ${i % distinct}` }))
+  const encodings = (file: ParquetFile) => metadataOf(file).row_groups.map((group) => group.columns[0]!.meta_data!.encodings)
+  const pages = (file: ParquetFile) =>
+    metadataOf(file).row_groups.map((group) =>
+      group.columns[0]!.meta_data!.encoding_stats!.map((page) => `${page.count} ${page.page_type} ${page.encoding}`),
+    )
+
+  test.each([1, 2, 3, 255, 256, 257, 65_536, 65_537])('of %i entries are read back', async (distinct) => {
+    const rows = coded(distinct, 3 * distinct + 5)
+    const file = writeRows(fields, rows)
+    expect(encodings(file)).toEqual([['PLAIN', 'RLE', 'RLE_DICTIONARY']])
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+  })
+
+  test('a page is as wide as the dictionary was when the page was full', async () => {
+    const rows = [...coded(2, 100), ...coded(300, 900)]
+    const file = writeRows(fields, rows, { pageBytes: 400 })
+    expect(pages(file)).toEqual([['1 DICTIONARY_PAGE PLAIN', '10 DATA_PAGE RLE_DICTIONARY']])
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+  })
+
+  test('that save nothing are dropped with the first page, in every row group', async () => {
+    const rows = coded(5000, 5000)
+    const file = writeRows(fields, rows, { rowGroupBytes: 1 << 15 })
+    expect(encodings(file).length).toBeGreaterThan(1)
+    expect(new Set(encodings(file).flat())).toEqual(new Set(['PLAIN', 'RLE']))
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+  })
+
+  test('that grow too large give way to PLAIN pages, and come back with the next row group', async () => {
+    const rows = [...coded(10, 4096), ...coded(1000, 4096), ...coded(10, 4096)]
+    const writer = parquetWriter(fields, { maxDictionaryBytes: 1000, pageBytes: 4096, rowGroupBytes: 8192 })
+    for (const batch of cut(fields, rows, 1024)) writer.append(batch)
+    const file = writer.finish()
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+    const found = pages(file)
+    expect(found[0]!.map((page) => page.slice(2))).toContain('DATA_PAGE RLE_DICTIONARY')
+    expect(found[0]!.some((page) => page.endsWith('DATA_PAGE PLAIN'))).toBe(true)
+    expect(found.at(-1)!.some((page) => page.endsWith('RLE_DICTIONARY'))).toBe(true)
+  })
+
+  test('are not made for a page without values', async () => {
+    const optional = fieldsOf(['string'])
+    const rows: Row[] = [...Array.from({ length: 300 }, () => ({ string_0: null })), ...coded(2, 200)]
+    const file = writeRows(optional, rows, { pageBytes: 400 })
+    expect(pages(file)).toEqual([['1 DICTIONARY_PAGE PLAIN', '2 DATA_PAGE RLE_DICTIONARY', '3 DATA_PAGE PLAIN']])
+    expect(await readWithHyparquet(optional, file)).toEqual(rows)
+  })
+})
+
+describe('layout', () => {
+  test('parts are the file; row groups start where they are said to and close by size', async () => {
+    const fields = fieldsOf(['long', 'double'], true)
+    const rows: Row[] = Array.from({ length: 50_000 }, (_, i) => ({ long_0: BigInt(i), double_1: i / 7 }))
+    const file = write(fields, cut(fields, rows, 10_000), { rowGroupBytes: 200_000, pageBytes: 50_000 })
+    const { row_groups } = metadataOf(file)
+    expect(file.parts.reduce((bytes, part) => bytes + part.length, 0)).toBe(file.sizeBytes)
+    expect(row_groups.map((group) => Number(group.file_offset))).toEqual(file.splitOffsets)
+    expect(file.splitOffsets[0]).toBe(4)
+    for (const group of row_groups.slice(0, -1)) {
+      expect(Number(group.total_byte_size)).toBeGreaterThanOrEqual(200_000)
+      expect(Number(group.total_byte_size)).toBeLessThan(200_000 + 4096 * 16 + 1000)
+    }
+    expect(await readWithHyparquet(fields, file)).toEqual(rows)
+  })
+
+  test('no page exceeds its bound, unless one value does', () => {
+    const fields = fieldsOf(['string', 'long'])
+    const rows: Row[] = Array.from({ length: 2000 }, (_, i) => ({ string_0: `${i}`.padEnd(i % 90), long_1: BigInt(i) }))
+    const file = writeRows(fields, rows, { pageBytes: 1000, codec: 'none' })
+    // Headers and levels come on top: a page of 1,000 bytes has at most 250 rows.
+    const pageParts = file.parts.slice(1, -2)
+    expect(pageParts.length).toBeGreaterThan(80)
+    for (const part of pageParts) expect(part.length).toBeLessThan(1000 + 100)
+  })
+
+  test('pages leave memory for nothing but their compressed form', () => {
+    const fields = fieldsOf(['long'], true)
+    const batch = batchOf(
+      fields,
+      Array.from({ length: 20_000 }, () => ({ long_0: 7n })),
+    )
+    const writer = parquetWriter(fields, { pageBytes: 80_000 })
+    writer.append(batch)
+    expect(writer.bufferedBytes).toBeLessThan(1000)
+    writer.append({ ...batch, rows: 5000 })
+    expect(writer.bufferedBytes).toBeGreaterThan(40_000)
+    const file = writer.finish()
+    for (const part of file.parts) expect(part.buffer.byteLength).toBe(part.length)
+  })
+
+  test('twenty columns, the largest field id, names outside ASCII', async () => {
+    const fields: Fields = Array.from({ length: 20 }, (_, i) => ({
+      id: i === 19 ? 2 ** 31 - 1 : i + 1,
+      name: `größe ${i}`,
+      type: 'int',
+      required: false,
+    }))
+    const row = Object.fromEntries(fields.map((one, i) => [one.name, i]))
+    const file = writeRows(fields, [row])
+    expect(await readWithHyparquet(fields, file)).toEqual([row])
+    expect(
+      metadataOf(file)
+        .schema.slice(1)
+        .map((element) => element.field_id),
+    ).toEqual(fields.map((one) => one.id))
+  })
+})
+
+describe('metrics', () => {
+  test('equal a slow recomputation from the rows', () => {
+    fc.assert(
+      fc.property(cases, fc.integer({ min: 1, max: 130 }), ({ fields, rows, options }, batchRows) => {
+        const file = write(fields, cut(fields, rows, batchRows), options)
+        const { row_groups } = metadataOf(file)
+        for (const [i, one] of fields.entries()) {
+          const values = rows.map((row) => row[one.name] ?? null)
+          const found = values.filter((value) => value !== null && !Number.isNaN(value))
+          const sizes = row_groups.map((group) => Number(group.columns[i]!.meta_data!.total_compressed_size))
+          expect(file.columns[i]).toEqual({
+            fieldId: one.id,
+            sizeBytes: sizes.reduce((a, b) => a + b, 0),
+            values: values.length,
+            nulls: values.filter((value) => value === null).length,
+            nans: one.type === 'double' ? values.filter((value) => Number.isNaN(value)).length : undefined,
+            lower: bound(one.type, found, 'lower'),
+            upper: bound(one.type, found, 'upper'),
+          })
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a zero is the bound -0 from below and +0 from above', () => {
+    const fields = fieldsOf(['double'])
+    const bytes = (value: number) => new Uint8Array(Float64Array.of(value).buffer)
+    for (const zero of [0, -0])
+      expect(writeRows(fields, [{ double_0: zero }, { double_0: Number.NaN }]).columns[0]).toMatchObject({
+        nans: 1,
+        lower: bytes(-0),
+        upper: bytes(0),
+      })
+  })
+
+  test('column sizes and the magic, footer and its length add up to the file', () => {
+    const fields = fieldsOf(TYPES)
+    const file = writeRows(fields, [{ string_4: 'a' }, { double_3: 1 }])
+    const columns = file.columns.reduce((bytes, column) => bytes + column.sizeBytes, 0)
+    expect(4 + columns + metadataOf(file).metadata_length + 8).toBe(file.sizeBytes)
+    expect(Buffer.from(bytesOf(file).slice(-4)).toString()).toBe('PAR1')
+  })
+})
+
+/** Bounds by sorting all values, as slow and plain as can be. */
+function bound(type: ColumnType, values: readonly Value[], side: 'lower' | 'upper'): Uint8Array | undefined {
+  const serialized = values.map((value) => serialize(type, value))
+  const order = (a: number, b: number) => {
+    const [x, y] = [values[a]!, values[b]!]
+    if (typeof x === 'string' || x instanceof Uint8Array) return Buffer.compare(serialized[a]!, serialized[b]!)
+    return x < y ? -1 : x > y ? 1 : 0
+  }
+  const sorted = values.map((_, i) => i).sort(order)
+  const at = side === 'lower' ? sorted[0] : sorted.at(-1)
+  if (at === undefined) return undefined
+  const value = values[at]!
+  if (value === 0) return serialize('double', side === 'lower' ? -0 : 0).slice(0, serialized[at]!.length)
+  if (typeof value === 'string') {
+    const points = Array.from(value)
+    if (points.length <= 16) return serialized[at]
+    const prefix = points.slice(0, 16)
+    if (side === 'lower') return utf8.encode(prefix.join(''))
+    while (prefix.at(-1) === '\u{10ffff}') prefix.pop()
+    const last = prefix.pop()?.codePointAt(0)
+    return last === undefined
+      ? undefined
+      : utf8.encode(prefix.join('') + String.fromCodePoint(last === 0xd7ff ? 0xe000 : last + 1))
+  }
+  if (value instanceof Uint8Array && value.length > 16) {
+    const prefix = [...value.subarray(0, 16)]
+    if (side === 'lower') return Uint8Array.from(prefix)
+    while (prefix.at(-1) === 255) prefix.pop()
+    const last = prefix.pop()
+    return last === undefined ? undefined : Uint8Array.from([...prefix, last + 1])
+  }
+  return serialized[at]
+}
+
+function serialize(type: ColumnType, value: Value): Uint8Array {
+  const view = new DataView(new ArrayBuffer(8))
+  if (typeof value === 'boolean') return Uint8Array.of(value ? 1 : 0)
+  if (typeof value === 'string') return utf8.encode(value)
+  if (typeof value === 'bigint') view.setBigInt64(0, value, true)
+  else if (typeof value === 'number' && type === 'double') view.setFloat64(0, value, true)
+  else if (typeof value === 'number') {
+    view.setInt32(0, value, true)
+    return new Uint8Array(view.buffer, 0, 4)
+  } else return value as Uint8Array
+  return new Uint8Array(view.buffer)
+}
+
+describe('refusals', () => {
+  const fields = fieldsOf(['long'], true)
+  const batch = batchOf(fields, [{ long_0: 1n }])
+  const kind = (work: () => unknown) => {
+    try {
+      work()
+    } catch (error) {
+      return isKind(error, 'Corrupt', 'InvalidPipeline') ? error.kind : 'another error'
+    }
+    return 'none'
+  }
+
+  test('a null in a required column', () => {
+    const nulls = batchOf(fieldsOf(['long']), [{ long_0: null }])
+    expect(kind(() => parquetWriter(fields).append(nulls))).toBe('Corrupt')
+  })
+
+  test('columns of other types or number', () => {
+    expect(kind(() => parquetWriter(fieldsOf(['timestamptz'])).append(batch))).toBe('Corrupt')
+    expect(kind(() => parquetWriter(fieldsOf(['long', 'long'])).append(batch))).toBe('Corrupt')
+  })
+
+  test('anything after the end', () => {
+    const writer = parquetWriter(fields)
+    writer.finish()
+    expect(kind(() => writer.append(batch))).toBe('Corrupt')
+    expect(kind(() => writer.finish())).toBe('Corrupt')
+  })
+
+  test('options out of range', () => {
+    expect(kind(() => parquetWriter(fields, { zstdLevel: 23 }))).toBe('InvalidPipeline')
+    expect(kind(() => parquetWriter(fields, { pageBytes: 0 }))).toBe('InvalidPipeline')
+    expect(kind(() => parquetWriter(fields, { maxDictionaryBytes: 2 ** 27 }))).toBe('InvalidPipeline')
+  })
+})
