@@ -42,3 +42,10 @@ export function existingFile(what: string, path: string): string {
   if (info.isDirectory()) throw usage(`Cannot read ${what}: expected a file at ${file}, found a directory. Name a file in it.`)
   return file
 }
+
+/** The warehouse that every command needs. Throws `Usage`. */
+export function warehouseOf({ warehouse }: { readonly warehouse?: string }): string {
+  if (warehouse === undefined || warehouse === '')
+    throw usage('Cannot run: expected --warehouse DIR, found none. Name the directory of the warehouse.')
+  return warehouse
+}

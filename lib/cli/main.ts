@@ -2,9 +2,20 @@
 // Nothing is imported before this check: what follows needs modules and syntax that older versions lack.
 if (Number.parseInt(process.versions.node, 10) < 24) {
   process.stderr.write(
-    `error: Cannot run on Node ${process.versions.node}: expected 24 or newer. Install it, or run "npx -p node@24 -- frazil …".\n`,
+    `error: Cannot run on Node ${process.versions.node}: expected 24 or newer. Install it, or put it before the command: npx -p node@24 frazil …\n`,
   )
   process.exit(2)
 }
-const { main } = await import('./program.ts')
-process.exit(await main(process.argv.slice(2)))
+
+// An await that nothing can ever settle (in a pipeline file, say) ends Node without a word.
+process.once('exit', () => {
+  process.stderr.write('error: Cannot go on: something awaits what will never come. Look at the await in the pipeline file.\n')
+  process.exitCode = 2
+})
+
+import('./program.ts')
+  .then(({ main }) => main(process.argv.slice(2)))
+  .then((code) => {
+    process.removeAllListeners('exit')
+    process.exit(code)
+  })

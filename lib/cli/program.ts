@@ -71,8 +71,9 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
   return program
 }
 
+/** Not mandatory for commander: it would complain of that before it looks at a misspelt option. */
 const warehouseOption = () =>
-  new Option('--warehouse <dir>', 'directory of the warehouse: catalog.db, tables and logs').makeOptionMandatory()
+  new Option('--warehouse <dir>', 'directory of the warehouse: catalog.db, tables and logs (required)')
 
 /** Known before parsing: what parsing refuses must be said in JSON too. */
 function asksForJson(args: readonly string[]): boolean {

@@ -1,5 +1,6 @@
 import type { DuckDBConnection, DuckDBResult, DuckDBValue } from '@duckdb/node-api'
 import { corrupt, FrazilError, messageOf, unavailable, usage } from '../errors.ts'
+import { warehouseOf } from './arguments.ts'
 import { shownCount } from './format.ts'
 import { EXIT, type Output } from './output.ts'
 import { type ReadWarehouse, readWarehouse, tableName } from './read-warehouse.ts'
@@ -7,7 +8,7 @@ import { sqlTokens } from './sql-tokens.ts'
 import { type Cell, renderTable, styled } from './table.ts'
 
 export interface QueryFlags {
-  readonly warehouse: string
+  readonly warehouse?: string
   readonly format?: 'table' | 'json' | 'csv'
 }
 
@@ -18,7 +19,7 @@ const MAX_TABLE_ROWS = 10_000
 export async function queryCommand(sql: string, flags: QueryFlags, output: Output): Promise<number> {
   if (sqlTokens(sql).every((token) => token.text === ';'))
     throw usage('Cannot run the query: expected an SQL statement, found none.')
-  const warehouse = await readWarehouse(flags.warehouse)
+  const warehouse = await readWarehouse(warehouseOf(flags))
   const { createViews } = await import('./views.ts')
   const connection = await connect()
   const resolved = await asOurs(warehouse, () => createViews(connection, warehouse, sql))

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { usage } from '../errors.ts'
 import { type RunSource, type RunSummary, run } from '../local/run.ts'
 import type { Plan } from '../pipeline/plan.ts'
-import { existingFile, parseBrokers, parseCount, parseDuration } from './arguments.ts'
+import { existingFile, parseBrokers, parseCount, parseDuration, warehouseOf } from './arguments.ts'
 import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
 import { loadPipeline } from './load-pipeline.ts'
 import { COMMAND, EXIT, type Output } from './output.ts'
@@ -10,7 +10,7 @@ import { progressDisplay } from './progress.ts'
 import { renderTable } from './table.ts'
 
 export interface RunFlags {
-  readonly warehouse: string
+  readonly warehouse?: string
   readonly input?: string
   readonly partitions?: string
   readonly events?: string
@@ -25,10 +25,11 @@ const MAX_PARTITIONS = 10_000
 /** `frazil run`: the whole pipeline in this process. Interrupted once it stops cleanly, twice at once. */
 export async function runCommand(pipelineFile: string, flags: RunFlags, output: Output): Promise<number> {
   // All that can be wrong is looked at before the warehouse is made.
+  const givenWarehouse = warehouseOf(flags)
+  const warehouse = resolve(givenWarehouse)
   const source = sourceOf(flags)
   const commitIntervalMs = parseDuration('--commit-interval', flags.commitInterval)
   const plan = await loadPipeline(pipelineFile)
-  const warehouse = resolve(flags.warehouse)
 
   const interrupt = new AbortController()
   const onSignal = () => {
@@ -57,7 +58,7 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
   if (output.json) await output.data(`${JSON.stringify(summaryJson(plan, warehouse, interrupted, summary))}\n`)
   else {
     await output.data(summaryText(plan, interrupted, summary))
-    output.note(nextSteps(plan, warehouse, flags.warehouse))
+    output.note(nextSteps(plan, warehouse, givenWarehouse))
   }
   return interrupted ? EXIT.interrupted : EXIT.fine
 }

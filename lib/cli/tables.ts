@@ -1,13 +1,14 @@
 import { currentSchema, currentSnapshot, defaultSpec } from '../iceberg/metadata.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import { parseMarker } from '../protocol/marker.ts'
+import { warehouseOf } from './arguments.ts'
 import { shownBytes, shownCount, shownMillis } from './format.ts'
 import { EXIT, type Output } from './output.ts'
 import { readWarehouse, tableName } from './read-warehouse.ts'
 import { renderTable, styled } from './table.ts'
 
 export interface TablesFlags {
-  readonly warehouse: string
+  readonly warehouse?: string
 }
 
 export interface TableReport {
@@ -26,8 +27,8 @@ export interface TableReport {
 }
 
 /** `frazil tables`: what the catalog holds, from metadata alone; no data file is opened. */
-export async function tablesCommand({ warehouse }: TablesFlags, output: Output): Promise<number> {
-  const { dir, tables } = await readWarehouse(warehouse)
+export async function tablesCommand(flags: TablesFlags, output: Output): Promise<number> {
+  const { dir, tables } = await readWarehouse(warehouseOf(flags))
   const reports = tables.map(reportOf)
   if (output.json) {
     await output.data(`${JSON.stringify(reports)}\n`)

@@ -1,20 +1,21 @@
 import { invalidPipeline } from '../errors.ts'
 import type { Batch, Vector } from './batch.ts'
-import { type BytesDictionary, bytesDictionary, viewOf } from './dictionary.ts'
+import { type BytesDictionary, bytesDictionary, HASH_START, hashEnd, hashWord, viewOf } from './dictionary.ts'
 import { keyReader } from './json-keys.ts'
 import { NOT_A_NUMBER, NOT_AN_INTEGER, OUT_OF_RANGE, scanDouble, scanInt, scanLong, textOf } from './json-number.ts'
 import {
+  bytesBelow,
   CLOSE_BRACE,
   COMMA,
   EXPECT,
   fail,
   newScratch,
   OPEN_BRACE,
-  plainEnd,
   QUOTE,
   scanString,
   skipSpace,
   skipValue,
+  specialBytes,
 } from './json-scan.ts'
 import { words } from './numbers.ts'
 import type { Records } from './records.ts'
@@ -85,9 +86,21 @@ export function jsonDecoder(fields: Fields): JsonDecoder {
 
   /** The string whose opening quote is at `p` into row `row` of `column`. */
   function scanText(column: Column, view: DataView, p: number, end: number, row: number): number {
-    const stop = plainEnd(view, p + 1, end)
-    if (stop < end && view.getUint8(stop) === QUOTE) {
-      column.ints[row] = column.dictionary.codeAt(view, p + 1, stop)
+    // Hashes while it looks for the closing quote. A word may reach behind `end`; what it found there does not count.
+    const limit = view.byteLength - 4
+    let hash = HASH_START
+    for (let q = p + 1; q < end && q <= limit; q += 4) {
+      const word = view.getInt32(q, true)
+      const special = specialBytes(word)
+      if (special === 0) {
+        hash = hashWord(hash, word)
+        continue
+      }
+      const rest = bytesBelow(special)
+      const stop = q + rest
+      if (stop >= end || view.getUint8(stop) !== QUOTE) break
+      if (rest > 0) hash = hashWord(hash, word & (0xffffff >>> (24 - 8 * rest)))
+      column.ints[row] = column.dictionary.codeOfHash(hashEnd(hash, stop - p - 1), view, p + 1, stop)
       return stop + 1
     }
     const next = scanString(view, p, end, scratch)

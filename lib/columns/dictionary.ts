@@ -19,27 +19,38 @@ export interface BytesDictionary {
   size(): number
   /** The code of `bytes[start .. end)`, added when new. */
   code(bytes: Uint8Array, start: number, end: number): number
-  /** The same over a `DataView` (which `code` makes whenever it meets another array). */
-  codeAt(view: DataView, start: number, end: number): number
+  /** The same for a caller that has the bytes as a `DataView`, and their hash already. */
+  codeOfHash(hash: number, view: DataView, start: number, end: number): number
   /** A copy of the entries: later additions do not reach it. */
   entries(): DictionaryEntries
   /** Forgets everything, keeps the memory. */
   clear(): void
 }
 
-/** A 32-bit hash of the bytes `start .. end - 1`: multiplicative, by words, the last one overlapping the one before. */
+/** Where a hash starts. Then come all words of four bytes, the rest of one to three as a word padded with zeros, the length. */
+export const HASH_START = 0x2c1b3c6d
+
+export const hashWord = (hash: number, word: number): number => {
+  const product = Math.imul(hash ^ word, 0x85ebca6b)
+  return product ^ (product >>> 15)
+}
+
+export const hashEnd = (hash: number, length: number): number => {
+  const product = Math.imul(hash ^ length, 0xc2b2ae35)
+  return product ^ (product >>> 16)
+}
+
+/** A 32-bit hash of the bytes `start .. end - 1`, by words. */
 export function hashBytes(view: DataView, start: number, end: number): number {
-  const length = end - start
-  let hash = Math.imul(length + 1, 0x9e3779b1)
-  if (length >= 4) {
-    for (let i = start; i < end - 4; i += 4) {
-      hash = Math.imul(hash ^ view.getInt32(i, true), 0x85ebca6b)
-      hash ^= hash >>> 15
-    }
-    hash = Math.imul(hash ^ view.getInt32(end - 4, true), 0x85ebca6b)
-  } else for (let i = start; i < end; i++) hash = Math.imul(hash ^ view.getUint8(i), 0x85ebca6b)
-  hash = Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35)
-  return hash ^ (hash >>> 13)
+  let hash = HASH_START
+  let i = start
+  for (; i + 4 <= end; i += 4) hash = hashWord(hash, view.getInt32(i, true))
+  if (i < end) {
+    let rest = 0
+    for (let k = 0; i + k < end; k++) rest |= view.getUint8(i + k) << (8 * k)
+    hash = hashWord(hash, rest)
+  }
+  return hashEnd(hash, end - start)
 }
 
 /** True when the bytes at `i` of `a` and at `j` of `b` are equal for `length` bytes. */
@@ -68,7 +79,7 @@ export function bytesDictionary(): BytesDictionary {
   let lastBytes: Uint8Array = arena
   let lastView = arenaView
 
-  /** Puts an entry known to be new where `codeAt` will look for it. */
+  /** Puts an entry known to be new where `codeOfHash` will look for it. */
   function place(code: number): void {
     const mask = slots.length - 1
     let slot = hashes[code] & mask
@@ -112,8 +123,7 @@ export function bytesDictionary(): BytesDictionary {
     return code
   }
 
-  function codeAt(view: DataView, start: number, end: number): number {
-    const hash = hashBytes(view, start, end)
+  function codeOfHash(hash: number, view: DataView, start: number, end: number): number {
     const mask = slots.length - 1
     const length = end - start
     let slot = hash & mask
@@ -131,13 +141,13 @@ export function bytesDictionary(): BytesDictionary {
 
   return {
     size: () => size,
-    codeAt,
+    codeOfHash,
     code: (bytes, start, end) => {
       if (bytes !== lastBytes) {
         lastBytes = bytes
         lastView = viewOf(bytes)
       }
-      return codeAt(lastView, start, end)
+      return codeOfHash(hashBytes(lastView, start, end), lastView, start, end)
     },
     entries: () => ({ entries: size, offsets: offsets.slice(0, size + 1), bytes: arena.slice(0, offsets[size]) }),
     clear: () => {

@@ -93,19 +93,26 @@ export function utf8Length(view: DataView, p: number, end: number): number {
 }
 
 /**
- * Where a run of plain string bytes ends: the first quote, backslash, control character or byte that is not ASCII, or
- * `end`. Four bytes at a time: a byte's high bit comes out set when it is zero after the exclusive or (Mycroft's test;
- * a borrow can only set bits above a right one, and the lowest is taken).
+ * High bits of the bytes of `word` that are no plain string bytes: quotes, backslashes, control characters and what is
+ * not ASCII. Only the lowest bit set is to be trusted (Mycroft's test for a zero byte: a borrow may set others above it).
  */
+export function specialBytes(word: number): number {
+  const quote = word ^ 0x22222222
+  const backslash = word ^ 0x5c5c5c5c
+  return (
+    (((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash) | ((word - 0x20202020) & ~word) | word) & HIGH_BITS
+  )
+}
+const HIGH_BITS = 0x80808080 | 0
+
+/** How many bytes of a word lie below the first that `specialBytes` found. */
+export const bytesBelow = (special: number): number => (31 - Math.clz32(special & -special)) >> 3
+
+/** Where a run of plain string bytes ends: the first other byte, or `end`. */
 export function plainEnd(view: DataView, p: number, end: number): number {
   for (; p + 4 <= end; p += 4) {
-    const word = view.getInt32(p, true)
-    const quote = word ^ 0x22222222
-    const backslash = word ^ 0x5c5c5c5c
-    const special =
-      (((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash) | ((word - 0x20202020) & ~word) | word) &
-      HIGH_BITS
-    if (special !== 0) return p + ((31 - Math.clz32(special & -special)) >> 3)
+    const special = specialBytes(view.getInt32(p, true))
+    if (special !== 0) return p + bytesBelow(special)
   }
   for (; p < end; p++) {
     const c = view.getUint8(p)
@@ -113,7 +120,6 @@ export function plainEnd(view: DataView, p: number, end: number): number {
   }
   return p
 }
-const HIGH_BITS = 0x80808080 | 0
 
 /** Four hexadecimal digits as a number, or -1. */
 function hex4(view: DataView, p: number, end: number): number {

@@ -23,11 +23,9 @@ parentPort?.on('message', async (request: CommitRequest) => {
   try {
     if (request === 'commit') answer({ kind: 'report', report: await commit(runtime) })
     else if (request === 'commitAll') await commitAll(runtime, (report) => answer({ kind: 'report', report }))
-    else {
-      warehouse.close()
-      parentPort?.close()
-    }
+    else warehouse.close()
     answer({ kind: 'done' })
+    if (request === 'close') parentPort?.close()
   } catch (error) {
     answer({ kind: 'error', error: error instanceof FrazilError ? error.kind : 'Bug', message: messageOf(error) })
   }

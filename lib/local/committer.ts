@@ -46,6 +46,10 @@ export function startCommitter(options: {
     dead = error
     settle(error)
   })
+  worker.on('exit', (code) => {
+    dead ??= new Error(`the commit worker ended with code ${code}`)
+    settle(dead)
+  })
   const request = (message: CommitRequest): Promise<void> => {
     const mine = turn.then(
       () =>

@@ -16,7 +16,9 @@ export interface ByteReader {
 }
 
 /** Throws `Corrupt` when asked for more than there is. */
-export function byteReader(source: Uint8Array): ByteReader {
+export function byteReader(buffer: Uint8Array): ByteReader {
+  // A Buffer's `slice` would not copy.
+  const source = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
   const view = new DataView(source.buffer, source.byteOffset, source.byteLength)
   let at = 0
   const next = (length: number): number => {
@@ -186,6 +188,7 @@ function decodeEntries(count: number, reader: ByteReader): { offsets: Int32Array
     total += lengths === undefined ? length : lengths[i]
     offsets[i + 1] = total
   }
-  // `bytes` refuses a total beyond what is left, so offsets that wrapped never get out.
-  return { offsets, bytes: reader.bytes(total) }
+  // `bytes` refuses a total beyond what is left, so offsets that wrapped never get out. A copy: the slice may be a part of
+  // a segment that nothing else needs.
+  return { offsets, bytes: reader.bytes(total).slice() }
 }

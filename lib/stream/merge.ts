@@ -1,4 +1,5 @@
-import type { Batch } from '../columns/batch.ts'
+import type { Batch, Vector } from '../columns/batch.ts'
+import { bytesDictionary } from '../columns/dictionary.ts'
 import { concat, emptyBatch, take } from '../columns/operations.ts'
 import { sortedRows } from '../columns/sort.ts'
 import type { AggregatePlan } from '../pipeline/plan.ts'
@@ -25,16 +26,33 @@ export function mergePartials(op: AggregatePlan, batches: readonly Batch[]): Bat
     { fields: [fields[op.keys.length]], rows: state.rows, vectors: [state.vectors[op.keys.length]] },
     grouping.first,
   )
+  const inOneForm = (vector: Vector) => coded(vector, grouping.count)
   const merged: Batch = {
     fields,
     rows: grouping.count,
     vectors: [
-      ...keysOf(op, state, grouping),
+      ...keysOf(op, state, grouping).map(inOneForm),
       ...starts.vectors,
-      ...op.aggregates.flatMap((aggregate, k) => mergeAggregate(aggregate, perAggregate[k], grouping)),
+      ...op.aggregates.flatMap((aggregate, k) => {
+        const vectors = mergeAggregate(aggregate, perAggregate[k], grouping)
+        return aggregate.fn === 'sum' || aggregate.fn === 'avg' ? vectors : vectors.map(inOneForm)
+      }),
     ],
   }
   return take(merged, sortedRows(merged, order(op)))
+}
+
+/**
+ * Keys and picked values as a dictionary, even where it does not pay: whether they came as one depends on how slices were
+ * cut, and equal state must be equal bytes. (Sums are never coded.)
+ */
+function coded(vector: Vector, rows: number): Vector {
+  if ((vector.type !== 'string' && vector.type !== 'binary') || vector.codes !== undefined) return vector
+  const { type, offsets, bytes, validity } = vector
+  const dictionary = bytesDictionary()
+  const codes = new Int32Array(rows)
+  for (let i = 0; i < rows; i++) codes[i] = dictionary.code(bytes, offsets[i], offsets[i + 1])
+  return { type, codes, ...dictionary.entries(), validity }
 }
 
 /** The order of state and results. */

@@ -164,14 +164,11 @@ describe('a Kafka event', () => {
       event({ 't-0': [record('t', 0, 4, 'a'), record('t', 0, 4, 'b')] }),
       'found two different records at offset 4 of t-0',
     ],
-    ...['YQ==YQ==', 'Y', 'YWI*', 'YW Jj', 'YQ===', '=', 'YQ=', '====', 'Y=Q='].map(
-      (value) =>
-        [
-          `malformed base64 ${value}`,
-          event({ 't-0': [record('t', 0, 0, 'ok'), record('t', 0, 1, null, { value })] }),
-          'expected base64',
-        ] as const,
-    ),
+    ...['YQ==YQ==', 'Y', 'YWI*', 'YW Jj', 'YQ===', '=', 'YQ=', '====', 'Y=Q='].map((value): [string, unknown, string] => [
+      `malformed base64 ${value}`,
+      event({ 't-0': [record('t', 0, 0, 'ok'), record('t', 0, 1, null, { value })] }),
+      'expected base64',
+    ]),
   ])('is refused as a whole when it is malformed: %s', (_, malformed, message) => {
     let error: unknown
     try {

@@ -40,7 +40,8 @@ describe('the SQLite catalog', () => {
   it('has the tables of the JDBC catalog, column by column', async () => {
     open()
     const database = asForeigner()
-    const columns = (name: string) => database.prepare('SELECT name, type, "notnull", pk FROM pragma_table_info(?)').all(name).map(Object.values)
+    const columns = (name: string) =>
+      database.prepare('SELECT name, type, "notnull", pk FROM pragma_table_info(?)').all(name).map(Object.values)
     expect(columns('iceberg_tables')).toEqual([
       ['catalog_name', 'VARCHAR(255)', 1, 1],
       ['table_namespace', 'VARCHAR(255)', 1, 2],
@@ -68,7 +69,9 @@ describe('the SQLite catalog', () => {
       ['frazil', 'trades', 'raw_trades', 'a2', 'a', 'TABLE'],
       ['frazil', 'trades', 'agg_1m', 'b', null, 'TABLE'],
     ])
-    expect(database.prepare('SELECT * FROM iceberg_namespace_properties').all().map(Object.values)).toEqual([['frazil', 'trades', 'exists', 'true']])
+    expect(database.prepare('SELECT * FROM iceberg_namespace_properties').all().map(Object.values)).toEqual([
+      ['frazil', 'trades', 'exists', 'true'],
+    ])
   })
 
   it('leaves one plain file, which is durable at each commit', async () => {
@@ -139,7 +142,9 @@ describe('the SQLite catalog', () => {
     const racers = ['x', 'y', 'z']
     const commits = 40
     const script = join(import.meta.dirname, 'catalog.race.ts')
-    const outputs = await Promise.all(racers.map((me) => promisify(execFile)(process.execPath, [script, path, me, String(commits)])))
+    const outputs = await Promise.all(
+      racers.map((me) => promisify(execFile)(process.execPath, [script, path, me, String(commits)])),
+    )
     const numbers = outputs.flatMap(({ stdout }) => (JSON.parse(stdout) as string[]).map((won) => Number.parseInt(won, 10)))
     expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: racers.length * commits }, (_, i) => i + 1))
   })

@@ -89,7 +89,9 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
       await catalog.create(trades, at(0))
       const second = await store.second()
       const base = await loaded()
-      const results = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).swap(trades, base, at(i + 1))))
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).swap(trades, base, at(i + 1))),
+      )
       expect(results.filter(Boolean)).toHaveLength(1)
       expect((await loaded()).metadataLocation).toBe(at(results.indexOf(true) + 1))
     })

@@ -11,6 +11,7 @@ MVN="${MVN:-mvn}"
 PYTHON="${PYTHON:-python3.11}"
 VENV="$FRAZIL_SERVICES/venv"
 NODE="$REPO/node_modules/.bin/node"
+export PYTHONDONTWRITEBYTECODE=1
 
 fail() {
   echo "$1" >&2

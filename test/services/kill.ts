@@ -79,9 +79,13 @@ function runOnce(args: readonly string[], warehouse: string, point: Point): Prom
   })
 }
 
-function command(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
+function command(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd: REPO, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(program, args, {
+      cwd: REPO,
+      env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let text = ''
     child.stdout.on('data', (part) => (text += part))
     child.stderr.on('data', (part) => (text += part))

@@ -45,7 +45,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
   const partitions = topic.between(1, 3)
   const workload = topic.chance(0.7) ? 0 : topic.int(WORKLOADS.length)
   const withTimestamps = topic.chance(0.85)
-  const shape = { partitions, records: topic.between(12, 60), withTimestamps, gaps: topic.chance(0.3) ? 0.15 : 0 }
+  const shape = { partitions, records: topic.between(8, topic.chance(0.1) ? 60 : 30), withTimestamps, gaps: topic.chance(0.3) ? 0.15 : 0 }
   const poison = topic.chance(0.6) ? 0.12 : 0
   const joins = partitions > 1 && topic.chance(0.15)
   const advances = topic.chance(0.15) ? topic.between(1, 6) : 0
@@ -78,12 +78,12 @@ export function scenarioOf(seed: number, variant: number): Scenario {
     priorities: rng.chance(0.3),
     faults,
     faultyEnd: rng.chance(0.5),
-    timeoutMs: rng.pick([40, 200, 2000]),
+    timeoutMs: rng.pick([100, 400, 3000]),
     pollers: rng.between(1, partitions),
     provisioners: rng.chance(0.3) ? 2 : 1,
-    committers: rng.chance(0.6) ? 2 : 1,
-    commitEveryMs: rng.pick([5, 40, 200]),
-    batchMax: rng.pick([1, 4, 12]),
+    committers: rng.chance(0.5) ? 2 : 1,
+    commitEveryMs: rng.pick([20, 150, 500]),
+    batchMax: rng.pick([2, 5, 12]),
     duplicates: rng.chance(0.6) ? rng.next() * 0.4 : 0,
     slowProducer: rng.chance(0.5),
     trims: rng.chance(0.4),
@@ -96,8 +96,8 @@ export function scenarioOf(seed: number, variant: number): Scenario {
     replaced,
     limits: {
       inlineBytes: vanishes ? 0 : rng.pick([0, 400, 1536]),
-      maxCheckpointBytes: rng.pick([1, 3000, 64 * 1024 * 1024]),
-      maxCheckpointEntries: rng.pick([1, 3, 4096]),
+      maxCheckpointBytes: rng.chance(0.15) ? 1 : rng.pick([4000, 64 * 1024 * 1024]),
+      maxCheckpointEntries: rng.chance(0.15) ? 1 : rng.pick([3, 4096, 4096]),
       maxStateSlices: rng.pick([1, 2, 8]),
     },
   }

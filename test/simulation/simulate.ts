@@ -34,6 +34,8 @@ export interface Result {
 const START_MS = 1_760_000_000_000
 const STAGING = 'memory://staging/'
 const WAREHOUSE = 'memory://warehouse/'
+/** Calls at once, zombies among them; Lambda's concurrency limit. */
+const MAX_CALLS = 6
 /** Steps with faults before the world heals, and in all before a run counts as stuck. */
 const FAULTY_STEPS = 2_500
 const MAX_STEPS = 60_000
@@ -59,6 +61,8 @@ interface World {
   /** By partition: the offset the event source is to read next. */
   readonly positions: number[]
   calls: number
+  /** Calls under way, those that nobody waits for among them. */
+  readonly running: Set<Actor>
   names: number
   provisioned: boolean
   pollersLeft: number
@@ -95,6 +99,7 @@ export async function simulate(seed: number, variant = 0): Promise<Result> {
     polled: new Set(topic.partitions.map((_, p) => p).filter((p) => p !== scenario.joiner)),
     positions: topic.partitions.map(() => 0),
     calls: 0,
+    running: new Set(),
     names: 0,
     provisioned: false,
     pollersLeft: 0,
@@ -221,6 +226,7 @@ async function invoke(
   run: (runtime: Runtime, actor: Actor) => Promise<void>,
 ): Promise<Outcome> {
   const { kernel, pool, rng } = world
+  while (world.running.size >= MAX_CALLS) await kernel.sleep(caller, 10)
   const warm = pool.length > 0 && rng.chance(0.7) ? pool.splice(rng.int(pool.length), 1)[0] : undefined
   const child = kernel.spawn(`${what}#${++world.calls}`, async (actor) => {
     try {
@@ -243,18 +249,23 @@ async function invoke(
       throw error
     }
   })
+  world.running.add(child)
+  void child.outcome.then(() => world.running.delete(child))
   return kernel.wait(caller, child, timeoutMs)
 }
 
-/** Goes on until a call succeeds. */
+/** Goes on until a call succeeds, each time with more patience. */
 async function insist(
   world: World,
   actor: Actor,
   what: string,
   run: (runtime: Runtime, actor: Actor) => Promise<void>,
 ): Promise<void> {
-  while ((await invoke(world, actor, what, world.scenario.timeoutMs, run)).kind !== 'done')
+  let timeoutMs = world.scenario.timeoutMs * 2
+  while ((await invoke(world, actor, what, timeoutMs, run)).kind !== 'done') {
+    timeoutMs *= 2
     await world.kernel.sleep(actor, world.rng.between(1, 20))
+  }
 }
 
 async function coldStart(world: World, actor: Actor): Promise<Container> {

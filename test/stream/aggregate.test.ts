@@ -180,7 +180,7 @@ describe('folding, merging and finishing', () => {
           expect(bytesOf(finish(op, nested)).equals(bytesOf(finish(op, whole)))).toBe(true)
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 150 },
     )
   })
 
