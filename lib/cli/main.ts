@@ -7,15 +7,10 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
   process.exit(2)
 }
 
-// An await that nothing can ever settle (in a pipeline file, say) ends Node without a word.
-process.once('exit', () => {
+// An await that nothing can ever settle (in a pipeline file, say) would end Node without a word.
+process.once('beforeExit', () => {
   process.stderr.write('error: Cannot go on: something awaits what will never come. Look at the await in the pipeline file.\n')
-  process.exitCode = 2
+  process.exit(2)
 })
 
-import('./program.ts')
-  .then(({ main }) => main(process.argv.slice(2)))
-  .then((code) => {
-    process.removeAllListeners('exit')
-    process.exit(code)
-  })
+import('./program.ts').then(({ main }) => main(process.argv.slice(2))).then((code) => process.exit(code))

@@ -84,6 +84,8 @@ interface Places {
   readonly textEnd: number
 }
 
+/** A multiple of 4: pieces end between groups. */
+const PIECE_BYTES = 65_536
 const A = 0x41
 const EQUALS = 0x3d
 
@@ -115,10 +117,15 @@ function placeValues(list: readonly EventRecord[], bytes: LatinBuffer, textAt: n
   return { valueStart, valueEnd, textEnd: at }
 }
 
-/** Decodes the base64 text at the start of `bytes` over itself. */
+/** Decodes the base64 text at the start of `bytes` over itself, piece by piece: each fits the processor's cache. */
 function decodeInPlace(bytes: Buffer, textEnd: number, groups: Iterable<readonly EventRecord[]>): void {
-  const sizeBytes = (textEnd / 4) * 3
-  if (bytes.write(bytes.toString('latin1', 0, textEnd), 0, sizeBytes, 'base64') === sizeBytes) return
+  let isBase64 = true
+  for (let at = 0; at < textEnd && isBase64; at += PIECE_BYTES) {
+    const stop = Math.min(at + PIECE_BYTES, textEnd)
+    const sizeBytes = ((stop - at) / 4) * 3
+    isBase64 = bytes.write(bytes.toString('latin1', at, stop), (at / 4) * 3, sizeBytes, 'base64') === sizeBytes
+  }
+  if (isBase64) return
   // Node skips what is not base64: something was skipped.
   for (const group of groups)
     for (const { value, offset } of group)

@@ -43,7 +43,7 @@ export function encodeHybrid(
       i = next
       continue
     }
-    if (headerAt < 0 || groups === MAX_GROUPS + 1) {
+    if (headerAt < 0 || groups === MAX_GROUPS) {
       if (headerAt >= 0) out[headerAt] = (groups << 1) | 1
       headerAt = end++
       groups = 0

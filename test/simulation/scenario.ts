@@ -82,7 +82,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
     pollers: rng.between(1, partitions),
     provisioners: rng.chance(0.3) ? 2 : 1,
     committers: rng.chance(0.5) ? 2 : 1,
-    commitEveryMs: rng.pick([20, 150, 500]),
+    commitEveryMs: rng.pick([40, 200, 600]),
     batchMax: rng.pick([2, 5, 12]),
     duplicates: rng.chance(0.6) ? rng.next() * 0.4 : 0,
     slowProducer: rng.chance(0.5),

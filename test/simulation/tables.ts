@@ -1,5 +1,6 @@
-import { inflateRawSync, zstdDecompressSync } from 'node:zlib'
+import { inflateRawSync } from 'node:zlib'
 import { parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
 import { type Canonical, canonical } from './oracle.ts'
 
 /**
@@ -225,7 +226,7 @@ export function tableReader(archive: ReadonlyMap<string, Uint8Array>): TableRead
         file: { byteLength: buffer.byteLength, slice: (start, end) => buffer.slice(start, end) },
         utf8: false,
         parsers: { timestampFromMicroseconds: (value: bigint) => value },
-        compressors: { ZSTD: (input: Uint8Array) => zstdDecompressSync(input) },
+        compressors,
       })
       const entry = declared.get(file)
       if (entry !== undefined && (entry.rows !== read.length || entry.bytes !== bytes.length))
