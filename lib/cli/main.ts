@@ -7,10 +7,4 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
   process.exit(2)
 }
 
-// An await that nothing can ever settle (in a pipeline file, say) would end Node without a word.
-process.once('beforeExit', () => {
-  process.stderr.write('error: Cannot go on: something awaits what will never come. Look at the await in the pipeline file.\n')
-  process.exit(2)
-})
-
 import('./program.ts').then(({ main }) => main(process.argv.slice(2))).then((code) => process.exit(code))

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { usage } from '../errors.ts'
+import { invalidPipeline, usage } from '../errors.ts'
 import { EXIT, endQuietlyWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
 import type { QueryFlags } from './query.ts'
 import type { RunFlags } from './run.ts'
@@ -13,6 +13,8 @@ import type { TablesFlags } from './tables.ts'
 export async function main(args: readonly string[]): Promise<number> {
   endQuietlyWithoutReader()
   const json = asksForJson(args)
+  // An await that nothing can ever settle, in a pipeline file, would end Node without a word.
+  process.once('beforeExit', () => process.exit(reportFailure(invalidPipeline(NEVER_SETTLED), json)))
   let code: number = EXIT.fine
   const program = createProgram(json, (result) => {
     code = result
@@ -25,6 +27,8 @@ export async function main(args: readonly string[]): Promise<number> {
   await flushed()
   return code
 }
+
+const NEVER_SETTLED = 'Cannot go on: something awaits what will never come. Look at the await at the top of the pipeline file.'
 
 /** Every command, for the tests that walk them. `finished` takes the exit code of the one that ran. */
 export function createProgram(json: boolean, finished: (code: number) => void): Command {

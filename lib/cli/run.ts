@@ -22,6 +22,9 @@ export interface RunFlags {
 /** Kafka's brokers stop long before. */
 const MAX_PARTITIONS = 10_000
 
+/** npm sends on a Ctrl-C that the terminal has sent already: signals this close together are one. */
+const SAME_SIGNAL_MS = 1000
+
 /** `frazil run`: the whole pipeline in this process. Interrupted once it stops cleanly, twice at once. */
 export async function runCommand(pipelineFile: string, flags: RunFlags, output: Output): Promise<number> {
   // All that can be wrong is looked at before the warehouse is made.
@@ -32,8 +35,13 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
   const plan = await loadPipeline(pipelineFile)
 
   const interrupt = new AbortController()
+  let interruptedAtMs = 0
   const onSignal = () => {
-    if (interrupt.signal.aborted) process.exit(EXIT.interrupted)
+    if (interrupt.signal.aborted) {
+      if (performance.now() - interruptedAtMs < SAME_SIGNAL_MS) return
+      process.exit(EXIT.interrupted)
+    }
+    interruptedAtMs = performance.now()
     interrupt.abort()
     output.note('\nStopping: committing what is staged. Interrupt again to stop at once.')
   }

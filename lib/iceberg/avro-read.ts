@@ -132,14 +132,20 @@ function recordDecoder(
 ): Decoder {
   const fields: { name: string; decode: Decoder }[] = []
   const decode: Decoder = (source) => {
-    const record = Object.create(null) as Record<string, AvroValue>
+    const record: Record<string, AvroValue> = {}
     for (const field of fields) record[field.name] = field.decode(source)
     return record
   }
   named.set(name, decode)
   for (const field of recordFields)
-    fields.push({ name: names.get(field['field-id'] ?? -1) ?? field.name, decode: decoderOf(field.type, names, named) })
+    fields.push({ name: safeName(names.get(field['field-id'] ?? -1) ?? field.name), decode: decoderOf(field.type, names, named) })
   return decode
+}
+
+/** Records are plain objects, which are several times faster than those without a prototype. */
+function safeName(name: string): string {
+  if (name === '__proto__') throw corrupt('expected names that Iceberg or its users give, found __proto__.')
+  return name
 }
 
 function primitiveDecoder(type: string, named: ReadonlyMap<string, Decoder>): Decoder {

@@ -97,7 +97,10 @@ export function partitionPath(table: Pick<TablePlan, 'fields' | 'partitionBy'>, 
   const typeOf = (column: string) => table.fields[indexOfField(table.fields, column)]?.type
   return table.partitionBy
     .map((field, i) =>
-      `${urlEncoded(partitionName(field))}=${urlEncoded(humanValue(field, typeOf(field.column), values[i]))}`.slice(0, MAX_FOLDER_NAME),
+      `${urlEncoded(partitionName(field))}=${urlEncoded(humanValue(field, typeOf(field.column), values[i]))}`.slice(
+        0,
+        MAX_FOLDER_NAME,
+      ),
     )
     .join('/')
 }

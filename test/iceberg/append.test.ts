@@ -21,7 +21,16 @@ interface Commit {
 
 async function prepare({ objects, random, load }: Table, { files = [], nowMs = NOW, summary = {}, properties = {} }: Commit) {
   const table = await load()
-  const next = await appendFiles({ metadata: table.metadata, metadataLocation: table.pointer.metadataLocation, objects, random, nowMs, files, summary, properties })
+  const next = await appendFiles({
+    metadata: table.metadata,
+    metadataLocation: table.pointer.metadataLocation,
+    objects,
+    random,
+    nowMs,
+    files,
+    summary,
+    properties,
+  })
   return { table, next }
 }
 
@@ -31,7 +40,8 @@ async function commit(at: Table, what: Commit) {
   return next
 }
 
-const paths = async ({ objects, load }: Table, snapshotId?: bigint) => (await planFiles(objects, (await load()).metadata, snapshotId)).map(({ file }) => file.filePath.split('/').at(-1)).sort()
+const paths = async ({ objects, load }: Table, snapshotId?: bigint) =>
+  (await planFiles(objects, (await load()).metadata, snapshotId)).map(({ file }) => file.filePath.split('/').at(-1)).sort()
 const locations = async (objects: Objects) => {
   const found: string[] = []
   for await (const { location } of objects.list('memory://')) found.push(location)
@@ -50,7 +60,9 @@ describe('a table just created', () => {
 
   it('is not made twice', async () => {
     const { catalog, objects, random, load } = await tradesTable()
-    expect(await createTable({ catalog, objects, random, id: tradesId, metadata: { ...tradesMetadata(), 'table-uuid': 'other' } })).toBe(false)
+    expect(
+      await createTable({ catalog, objects, random, id: tradesId, metadata: { ...tradesMetadata(), 'table-uuid': 'other' } }),
+    ).toBe(false)
     expect((await load()).metadata['table-uuid']).toBe(tradesMetadata()['table-uuid'])
   })
 
@@ -80,7 +92,7 @@ describe('append', () => {
     const second = await commit(table, { files: [c] })
     const read = await planFiles(table.objects, (await table.load()).metadata)
     const [one, two] = [first, second].map(({ metadata }) => metadata['current-snapshot-id'])
-    expect(read.sort((x, y) => (x.file.filePath < y.file.filePath ? -1 : 1))).toEqual([
+    expect(read.toSorted((x, y) => (x.file.filePath < y.file.filePath ? -1 : 1))).toEqual([
       { file: a, sequenceNumber: 1n, fileSequenceNumber: 1n, snapshotId: one },
       { file: b, sequenceNumber: 1n, fileSequenceNumber: 1n, snapshotId: one },
       { file: c, sequenceNumber: 2n, fileSequenceNumber: 2n, snapshotId: two },
@@ -117,7 +129,9 @@ describe('append', () => {
     const table = await tradesTable()
     const { metadata } = await commit(table, { files: [fileOf('a', 1)] })
     const id = metadata['current-snapshot-id']
-    const names = (await locations(table.objects)).map((location) => location.replace('memory://w/trades/raw_trades/metadata/', '')).sort()
+    const names = (await locations(table.objects))
+      .map((location) => location.replace('memory://w/trades/raw_trades/metadata/', ''))
+      .sort()
     expect(names[0]).toMatch(/^00000-.*\.metadata\.json$/)
     expect(names[1]).toMatch(/^00001-.*\.metadata\.json$/)
     expect(names.filter((name) => /^[0-9a-f-]{36}-m0\.avro$/.test(name))).toHaveLength(1)
@@ -143,14 +157,32 @@ describe('append', () => {
       'total-position-deletes': '0',
       'total-equality-deletes': '0',
     })
-    expect(two.summary).toMatchObject({ operation: 'append', 'added-records': '7', 'total-records': '32', 'total-data-files': '4', 'total-files-size': '3200' })
+    expect(two.summary).toMatchObject({
+      operation: 'append',
+      'added-records': '7',
+      'total-records': '32',
+      'total-data-files': '4',
+      'total-files-size': '3200',
+    })
   })
 
   it('leaves totals out that the parent did not know', async () => {
     const table = await tradesTable()
     const { table: base, next } = await prepare(table, { files: [fileOf('a', 1)] })
-    const silent = { ...next.metadata, snapshots: next.metadata.snapshots.map((s) => ({ ...s, summary: { operation: 'append' } })) }
-    const after = await appendFiles({ metadata: silent, metadataLocation: next.location, objects: table.objects, random: table.random, nowMs: NOW, files: [fileOf('b', 1)], summary: {}, properties: {} })
+    const silent = {
+      ...next.metadata,
+      snapshots: next.metadata.snapshots.map((s) => ({ ...s, summary: { operation: 'append' } })),
+    }
+    const after = await appendFiles({
+      metadata: silent,
+      metadataLocation: next.location,
+      objects: table.objects,
+      random: table.random,
+      nowMs: NOW,
+      files: [fileOf('b', 1)],
+      summary: {},
+      properties: {},
+    })
     expect(base.metadata.snapshots).toEqual([])
     expect(Object.keys(currentSnapshot(after.metadata)?.summary ?? {})).not.toContain('total-records')
   })
@@ -158,7 +190,11 @@ describe('append', () => {
   it('without files still adds a snapshot, with the same files and new properties', async () => {
     const table = await tradesTable()
     const empty = await commit(table, { properties: { marker: '1' } })
-    expect(snapshots(empty.metadata)[0].summary).toMatchObject({ operation: 'append', 'changed-partition-count': '0', 'total-records': '0' })
+    expect(snapshots(empty.metadata)[0].summary).toMatchObject({
+      operation: 'append',
+      'changed-partition-count': '0',
+      'total-records': '0',
+    })
     expect(snapshots(empty.metadata)[0].summary['added-data-files']).toBeUndefined()
     await commit(table, { files: [fileOf('a', 1)], properties: { marker: '2' } })
     await commit(table, { properties: { marker: '3' } })
@@ -189,9 +225,22 @@ describe('append', () => {
   it('one manifest per partition spec, for a table whose partitions changed', async () => {
     const table = await tradesTable()
     const { metadata, pointer } = await table.load()
-    const evolved = { ...metadata, 'partition-specs': [...metadata['partition-specs'], { 'spec-id': 1, fields: [] }], 'default-spec-id': 1 }
+    const evolved = {
+      ...metadata,
+      'partition-specs': [...metadata['partition-specs'], { 'spec-id': 1, fields: [] }],
+      'default-spec-id': 1,
+    }
     const files = [fileOf('a', 1), fileOf('b', 1, 10, { specId: 1, partition: [] })]
-    const next = await appendFiles({ metadata: evolved, metadataLocation: pointer.metadataLocation, objects: table.objects, random: table.random, nowMs: NOW, files, summary: {}, properties: {} })
+    const next = await appendFiles({
+      metadata: evolved,
+      metadataLocation: pointer.metadataLocation,
+      objects: table.objects,
+      random: table.random,
+      nowMs: NOW,
+      files,
+      summary: {},
+      properties: {},
+    })
     expect((await manifestsOf(table.objects, currentSnapshot(next.metadata)!)).map((m) => m.specId)).toEqual([0, 1])
     expect((await planFiles(table.objects, next.metadata)).map(({ file }) => file)).toEqual(files)
     expect(currentSnapshot(next.metadata)?.summary['changed-partition-count']).toBe('2')
@@ -205,24 +254,45 @@ describe('append', () => {
     expect(ids.every((id) => id > 0n && id < 2n ** 63n)).toBe(true)
     expect(ids.some((id) => id > 2n ** 53n)).toBe(true)
     const sameAgain = seededRandom()
-    const once = await appendFiles({ metadata: tradesMetadata(), metadataLocation: '', objects: table.objects, random: sameAgain, nowMs: NOW, files: [], summary: {}, properties: {} })
-    const again = await appendFiles({ metadata: once.metadata, metadataLocation: '', objects: table.objects, random: seededRandom(), nowMs: NOW, files: [], summary: {}, properties: {} })
+    const once = await appendFiles({
+      metadata: tradesMetadata(),
+      metadataLocation: '',
+      objects: table.objects,
+      random: sameAgain,
+      nowMs: NOW,
+      files: [],
+      summary: {},
+      properties: {},
+    })
+    const again = await appendFiles({
+      metadata: once.metadata,
+      metadataLocation: '',
+      objects: table.objects,
+      random: seededRandom(),
+      nowMs: NOW,
+      files: [],
+      summary: {},
+      properties: {},
+    })
     expect(new Set(snapshots(again.metadata).map((s) => s.id)).size).toBe(2)
   })
 
   it('any history of commits reads back as the files it added, at each snapshot', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(fc.option(fc.integer({ min: -1000, max: 30000 })), { maxLength: 4 }), { maxLength: 6 }), async (history) => {
-        const table = await tradesTable()
-        const expected: string[][] = []
-        const ids: bigint[] = []
-        for (const [c, days] of history.entries()) {
-          const files = days.map((day, f) => fileOf(`${c}-${f}`, day))
-          ids.push((await commit(table, { files })).metadata['current-snapshot-id']!)
-          expected.push([...(expected.at(-1) ?? []), ...files.map((file) => file.filePath.split('/').at(-1)!)].sort())
-        }
-        for (const [c, id] of ids.entries()) expect(await paths(table, id)).toEqual(expected[c])
-      }),
+      fc.asyncProperty(
+        fc.array(fc.array(fc.option(fc.integer({ min: -1000, max: 30000 })), { maxLength: 4 }), { maxLength: 6 }),
+        async (history) => {
+          const table = await tradesTable()
+          const expected: string[][] = []
+          const ids: bigint[] = []
+          for (const [c, days] of history.entries()) {
+            const files = days.map((day, f) => fileOf(`${c}-${f}`, day))
+            ids.push((await commit(table, { files })).metadata['current-snapshot-id']!)
+            expected.push([...(expected.at(-1) ?? []), ...files.map((file) => file.filePath.split('/').at(-1)!)].sort())
+          }
+          for (const [c, id] of ids.entries()) expect(await paths(table, id)).toEqual(expected[c])
+        },
+      ),
       { numRuns: 30 },
     )
   })
@@ -234,7 +304,13 @@ describe('scan', () => {
     for (const nowMs of [NOW + 10, NOW + 20]) await commit(table, { nowMs })
     const { metadata } = await table.load()
     const [one, two] = snapshots(metadata).map((s) => s.id)
-    expect([NOW + 9, NOW + 10, NOW + 19, NOW + 20, NOW + 999].map((ms) => snapshotAsOf(metadata, ms))).toEqual([undefined, one, one, two, two])
+    expect([NOW + 9, NOW + 10, NOW + 19, NOW + 20, NOW + 999].map((ms) => snapshotAsOf(metadata, ms))).toEqual([
+      undefined,
+      one,
+      one,
+      two,
+      two,
+    ])
   })
 
   it('refuses a snapshot that the table does not have', async () => {
@@ -248,7 +324,15 @@ describe('scan', () => {
     const list = currentSnapshot(metadata)!['manifest-list']
     const manifests = readManifestList((await table.objects.get(list))!, list)
     const withDeletes = [...manifests, { ...manifests[0], content: DELETES_MANIFEST }]
-    await table.objects.put(list, [writeManifestList({ snapshotId: 1n, parentSnapshotId: undefined, sequenceNumber: 1n, manifests: withDeletes, sync: new Uint8Array(16) })])
+    await table.objects.put(list, [
+      writeManifestList({
+        snapshotId: 1n,
+        parentSnapshotId: undefined,
+        sequenceNumber: 1n,
+        manifests: withDeletes,
+        sync: new Uint8Array(16),
+      }),
+    ])
     await expect(paths(table)).rejects.toMatchObject({ kind: 'Refused', message: expect.stringContaining('delete files') })
   })
 
@@ -267,7 +351,11 @@ describe('scan', () => {
   })
 
   it('numbers metadata files after those of other engines', () => {
-    expect(['file:/w/metadata/00012-abc.metadata.json', 'x/v7.metadata.json', 'x/00099-a.gz.metadata.json', 'x/other.json', ''].map(nextVersion)).toEqual([13, 8, 100, 0, 0])
+    expect(
+      ['file:/w/metadata/00012-abc.metadata.json', 'x/v7.metadata.json', 'x/00099-a.gz.metadata.json', 'x/other.json', ''].map(
+        nextVersion,
+      ),
+    ).toEqual([13, 8, 100, 0, 0])
   })
 
   it('keeps a table without partitions apart by nothing', async () => {
@@ -276,6 +364,8 @@ describe('scan', () => {
     await commit(table, { files: [file] })
     const { metadata } = await table.load()
     expect((await planFiles(table.objects, metadata))[0].file).toEqual(file)
-    expect(parseMetadata((await table.objects.get((await table.load()).pointer.metadataLocation))!)['default-sort-order-id']).toBe(0)
+    expect(
+      parseMetadata((await table.objects.get((await table.load()).pointer.metadataLocation))!)['default-sort-order-id'],
+    ).toBe(0)
   })
 })

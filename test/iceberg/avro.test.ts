@@ -19,7 +19,21 @@ const everything = record([
   { name: 'raw', type: 'bytes' },
   { name: 'date', type: optional({ type: 'int', logicalType: 'date' }), default: null },
   { name: 'list', type: optional({ type: 'array', items: 'long', 'element-id': 133 }), default: null },
-  { name: 'pairs', type: { type: 'array', logicalType: 'map', items: { type: 'record', name: 'k1_v2', fields: [{ name: 'key', type: 'int' }, { name: 'value', type: 'bytes' }] } } },
+  {
+    name: 'pairs',
+    type: {
+      type: 'array',
+      logicalType: 'map',
+      items: {
+        type: 'record',
+        name: 'k1_v2',
+        fields: [
+          { name: 'key', type: 'int' },
+          { name: 'value', type: 'bytes' },
+        ],
+      },
+    },
+  },
 ])
 
 const bytes = fc.uint8Array({ maxLength: 20 })
@@ -36,9 +50,11 @@ const row = fc.record({
   pairs: fc.array(fc.record({ key: fc.integer(), value: bytes }), { maxLength: 5 }),
 })
 /** Copies into plain objects and arrays, as what we read has no prototypes. */
-const plain = (rows: readonly AvroRow[]) => rows.map((r) => ({ ...r, pairs: (r.pairs as readonly AvroRow[]).map((pair) => ({ ...pair })) }))
+const plain = (rows: readonly AvroRow[]) =>
+  rows.map((r) => ({ ...r, pairs: (r.pairs as readonly AvroRow[]).map((pair) => ({ ...pair })) }))
 
-const written = (rows: readonly AvroRow[], codec: 'deflate' | 'null' = 'deflate') => writeAvro({ schema: everything, rows, metadata: { extra: 'täg' }, sync, codec })
+const written = (rows: readonly AvroRow[], codec: 'deflate' | 'null' = 'deflate') =>
+  writeAvro({ schema: everything, rows, metadata: { extra: 'täg' }, sync, codec })
 
 /** avsc reads longs as bigints only when told how. */
 const bigintLong = avsc.types.LongType.__with({
@@ -53,7 +69,10 @@ const bigintLong = avsc.types.LongType.__with({
   isValid: (n: unknown) => typeof n === 'bigint',
   compare: (a: bigint, b: bigint) => (a < b ? -1 : a > b ? 1 : 0),
 })
-const peerType = avsc.Type.forSchema(JSON.parse(JSON.stringify(everything)), { registry: { long: bigintLong }, wrapUnions: false })
+const peerType = avsc.Type.forSchema(JSON.parse(JSON.stringify(everything)), {
+  registry: { long: bigintLong },
+  wrapUnions: false,
+})
 
 async function peerReads(file: Uint8Array): Promise<AvroRow[]> {
   const rows: AvroRow[] = []
@@ -89,7 +108,13 @@ describe('the Avro codec', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 20 }), async (rows) => {
         const read = await peerReads(written(rows))
-        expect(read.map((r) => ({ ...r, raw: new Uint8Array(r.raw as Buffer), pairs: (r.pairs as { key: number; value: Buffer }[]).map(({ key, value }) => ({ key, value: new Uint8Array(value) })) }))).toEqual(rows)
+        expect(
+          read.map((r) => ({
+            ...r,
+            raw: new Uint8Array(r.raw as Buffer),
+            pairs: (r.pairs as { key: number; value: Buffer }[]).map(({ key, value }) => ({ key, value: new Uint8Array(value) })),
+          })),
+        ).toEqual(rows)
       }),
       { numRuns: 50 },
     )
@@ -97,11 +122,19 @@ describe('the Avro codec', () => {
 
   it('reads what avsc writes', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 20 }), fc.constantFrom('deflate' as const, 'null' as const), async (rows, codec) => {
-        const forPeer = rows.map((r) => ({ ...r, raw: Buffer.from(r.raw), pairs: r.pairs.map(({ key, value }) => ({ key, value: Buffer.from(value) })) }))
-        const read = readAvro(await peerWrites(forPeer, codec), { location: 'x' })
-        expect(plain(read.rows)).toEqual(rows)
-      }),
+      fc.asyncProperty(
+        fc.array(row, { minLength: 1, maxLength: 20 }),
+        fc.constantFrom('deflate' as const, 'null' as const),
+        async (rows, codec) => {
+          const forPeer = rows.map((r) => ({
+            ...r,
+            raw: Buffer.from(r.raw),
+            pairs: r.pairs.map(({ key, value }) => ({ key, value: Buffer.from(value) })),
+          }))
+          const read = readAvro(await peerWrites(forPeer, codec), { location: 'x' })
+          expect(plain(read.rows)).toEqual(rows)
+        },
+      ),
       { numRuns: 50 },
     )
   })
@@ -114,7 +147,8 @@ describe('the Avro codec', () => {
   })
 
   it('encodes longs as the Avro specification shows', () => {
-    const one = (large: bigint) => writeAvro({ schema: record([{ name: 'n', type: 'long' }]), rows: [{ n: large }], metadata: {}, sync, codec: 'null' })
+    const one = (large: bigint) =>
+      writeAvro({ schema: record([{ name: 'n', type: 'long' }]), rows: [{ n: large }], metadata: {}, sync, codec: 'null' })
     // "0, -1, 1, -2, 2, -64, 64" of the specification, and the ends of the range.
     const examples: [bigint, string][] = [
       [0n, '00'],
@@ -145,33 +179,68 @@ describe('the Avro codec', () => {
   })
 
   it('reads zstandard blocks, as newer libraries write them', () => {
-    const plainFile = Buffer.from(writeAvro({ schema: record([{ name: 's', type: 'string' }]), rows: [{ s: 'frazil '.repeat(100) }], metadata: {}, sync, codec: 'null' }))
+    const plainFile = Buffer.from(
+      writeAvro({
+        schema: record([{ name: 's', type: 'string' }]),
+        rows: [{ s: 'frazil '.repeat(100) }],
+        metadata: {},
+        sync,
+        codec: 'null',
+      }),
+    )
     const headerEnd = plainFile.indexOf(Buffer.from(sync)) + 16
-    const withCodec = Buffer.from(plainFile.subarray(0, headerEnd).toString('latin1').replace('\u0008null', '\u0012zstandard'), 'latin1')
+    const withCodec = Buffer.from(
+      plainFile.subarray(0, headerEnd).toString('latin1').replace('\u0008null', '\u0012zstandard'),
+      'latin1',
+    )
     const body = zstdCompressSync(plainFile.subarray(headerEnd + 3, plainFile.length - 16))
     const file = Buffer.concat([withCodec, Buffer.from([2, body.length * 2]), body, Buffer.from(sync)])
     expect({ ...readAvro(file, { location: 'x' }).rows[0] }).toEqual({ s: 'frazil '.repeat(100) })
   })
 
   it('names fields by their ids where asked, whatever the file calls them', () => {
-    const file = writeAvro({ schema: record([{ name: 'added_data_files_count', type: 'int', 'field-id': 504 }]), rows: [{ added_data_files_count: 3 }], metadata: {}, sync })
-    expect({ ...readAvro(file, { location: 'x', names: new Map([[504, 'added_files_count']]) }).rows[0] }).toEqual({ added_files_count: 3 })
+    const file = writeAvro({
+      schema: record([{ name: 'added_data_files_count', type: 'int', 'field-id': 504 }]),
+      rows: [{ added_data_files_count: 3 }],
+      metadata: {},
+      sync,
+    })
+    expect({ ...readAvro(file, { location: 'x', names: new Map([[504, 'added_files_count']]) }).rows[0] }).toEqual({
+      added_files_count: 3,
+    })
   })
 
   it('refuses a codec it does not know, by name', () => {
     const file = Buffer.from(Buffer.from(written([], 'null')).toString('latin1').replace('\u0008null', '\u000csnappy'), 'latin1')
-    expect(() => readAvro(file, { location: 'm0.avro' })).toThrow(expect.objectContaining({ kind: 'Refused', message: expect.stringContaining('snappy') }))
+    expect(() => readAvro(file, { location: 'm0.avro' })).toThrow(
+      expect.objectContaining({ kind: 'Refused', message: expect.stringContaining('snappy') }),
+    )
   })
 
   it('says Corrupt for every truncation', () => {
-    const file = written([{ flag: true, small: 1, large: 2n, real: 3, text: 'four', raw: Uint8Array.of(5), date: null, list: [6n], pairs: [] }])
+    const file = written([
+      { flag: true, small: 1, large: 2n, real: 3, text: 'four', raw: Uint8Array.of(5), date: null, list: [6n], pairs: [] },
+    ])
     const headerEnd = Buffer.from(file).indexOf(Buffer.from(sync)) + 16
     for (let length = 0; length < file.length; length++)
-      if (length !== headerEnd) expect(() => readAvro(file.subarray(0, length), { location: 'x' })).toThrow(expect.objectContaining({ kind: 'Corrupt' }))
+      if (length !== headerEnd)
+        expect(() => readAvro(file.subarray(0, length), { location: 'x' })).toThrow(expect.objectContaining({ kind: 'Corrupt' }))
   })
 
   it('says Corrupt, and ends, for damaged bytes, or reads what is still a file', () => {
-    const file = written(Array.from({ length: 5 }, (_, i) => ({ flag: true, small: i, large: 2n, real: 3, text: 'four', raw: Uint8Array.of(5), date: 1, list: [6n], pairs: [] })))
+    const file = written(
+      Array.from({ length: 5 }, (_, i) => ({
+        flag: true,
+        small: i,
+        large: 2n,
+        real: 3,
+        text: 'four',
+        raw: Uint8Array.of(5),
+        date: 1,
+        list: [6n],
+        pairs: [],
+      })),
+    )
     fc.assert(
       fc.property(fc.nat(file.length - 1), fc.integer({ min: 1, max: 255 }), (at, change) => {
         const damaged = file.slice()
@@ -196,7 +265,9 @@ describe('the Avro codec', () => {
       ['boolean', { n: null }],
     ]
     for (const [type, value] of wrong)
-      expect(() => writeAvro({ schema: record([{ name: 'n', type: type as 'int' }]), rows: [value], metadata: {}, sync })).toThrow(expect.objectContaining({ kind: 'Corrupt', message: expect.stringContaining('record.n') }))
+      expect(() =>
+        writeAvro({ schema: record([{ name: 'n', type: type as 'int' }]), rows: [value], metadata: {}, sync }),
+      ).toThrow(expect.objectContaining({ kind: 'Corrupt', message: expect.stringContaining('record.n') }))
   })
 
   it('makes names that Avro takes as Iceberg does', () => {

@@ -71,7 +71,15 @@ export function fileOf(name: string, day: number | null, rows = 10, overrides: P
       splitOffsets: [4],
       columns: [
         { fieldId: 1, sizeBytes: 40, values: rows, nulls: 0, nans: undefined, lower: bytes(65), upper: bytes(90, 255) },
-        { fieldId: 3, sizeBytes: 80, values: rows, nulls: 0, nans: 2, lower: new Uint8Array(8), upper: new Uint8Array(8).fill(7) },
+        {
+          fieldId: 3,
+          sizeBytes: 80,
+          values: rows,
+          nulls: 0,
+          nans: 2,
+          lower: new Uint8Array(8),
+          upper: new Uint8Array(8).fill(7),
+        },
         { fieldId: 4, sizeBytes: 9, values: rows, nulls: rows, nans: undefined, lower: undefined, upper: undefined },
       ],
     },

@@ -26,19 +26,56 @@ describe('icebird, an Iceberg reader that is not ours', () => {
     for (const [i, symbol] of symbols.entries()) {
       const { metadata, pointer } = await load()
       const location = `${metadata.location}/data/event_time_day=2024-01-1${i}/${i}.parquet`
-      const bytes = new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'symbol', data: symbol, type: 'STRING' }, { name: 'price', data: symbol.map((_, k) => i + k / 2), type: 'DOUBLE' }] }))
+      const bytes = new Uint8Array(
+        parquetWriteBuffer({
+          columnData: [
+            { name: 'symbol', data: symbol, type: 'STRING' },
+            { name: 'price', data: symbol.map((_, k) => i + k / 2), type: 'DOUBLE' },
+          ],
+        }),
+      )
       await objects.put(location, [bytes])
-      const columns = [{ fieldId: 1, sizeBytes: 10, values: symbol.length, nulls: 0, nans: undefined, lower: Uint8Array.of(65), upper: Uint8Array.of(90) }]
-      const file = dataFile({ sizeBytes: bytes.length, rows: symbol.length, splitOffsets: [4], columns }, { location, specId: 0, partition: [19732 + i], sortOrderId: 1 })
+      const columns = [
+        {
+          fieldId: 1,
+          sizeBytes: 10,
+          values: symbol.length,
+          nulls: 0,
+          nans: undefined,
+          lower: Uint8Array.of(65),
+          upper: Uint8Array.of(90),
+        },
+      ]
+      const file = dataFile(
+        { sizeBytes: bytes.length, rows: symbol.length, splitOffsets: [4], columns },
+        { location, specId: 0, partition: [19732 + i], sortOrderId: 1 },
+      )
       const files = symbol.length > 0 ? [file] : []
-      const next = await appendFiles({ metadata, metadataLocation: pointer.metadataLocation, objects, random, nowMs: NOW, files, summary: {}, properties: {} })
+      const next = await appendFiles({
+        metadata,
+        metadataLocation: pointer.metadataLocation,
+        objects,
+        random,
+        nowMs: NOW,
+        files,
+        summary: {},
+        properties: {},
+      })
       expect(await catalog.swap(tradesId, pointer, next.location)).toBe(true)
     }
     const { metadata } = await load()
     // It knows ids as numbers or bigints alike; its types know numbers only.
-    const theirs = { ...metadata, schemas: [{ ...metadata.schemas[0], fields: metadata.schemas[0].fields.filter((f) => ['symbol', 'price'].includes(f.name)) }] } as never
+    const theirs = {
+      ...metadata,
+      schemas: [
+        { ...metadata.schemas[0], fields: metadata.schemas[0].fields.filter((f) => ['symbol', 'price'].includes(f.name)) },
+      ],
+    } as never
     const manifests = await icebergManifests(theirs)
-    const entries = manifests.flatMap((manifest) => manifest.entries as unknown as { sequence_number: bigint; data_file: { record_count: bigint; partition: unknown } }[])
+    const entries = manifests.flatMap(
+      (manifest) =>
+        manifest.entries as unknown as { sequence_number: bigint; data_file: { record_count: bigint; partition: unknown } }[],
+    )
     expect(entries.map((entry) => [entry.sequence_number, entry.data_file.record_count, entry.data_file.partition])).toEqual([
       [2n, 1n, { event_time_day: new Date('2024-01-11') }],
       [1n, 2n, { event_time_day: new Date('2024-01-10') }],

@@ -17,7 +17,8 @@ const snapshot = (id: bigint, extra: Partial<Snapshot> = {}): Snapshot => ({
   'schema-id': 0,
   ...extra,
 })
-const committed = (base: TableMetadata, next: Snapshot, baseLocation = 'memory://w/0', properties = {}) => withSnapshot({ base, baseLocation, snapshot: next, properties })
+const committed = (base: TableMetadata, next: Snapshot, baseLocation = 'memory://w/0', properties = {}) =>
+  withSnapshot({ base, baseLocation, snapshot: next, properties })
 
 /** As Iceberg's Java library (1.12) writes it, shortened. */
 const SPARK = `{"format-version":2,"table-uuid":"4c3c5017-d85a-475a-ad4f-0683c7b86abc","location":"file:///w/ns/t/","last-sequence-number":2,
@@ -57,7 +58,10 @@ describe('table metadata', () => {
     const id = fc.bigInt({ min: 1n, max: 2n ** 63n - 1n })
     fc.assert(
       fc.property(fc.uniqueArray(id, { maxLength: 5 }), fc.dictionary(fc.string(), fc.string()), (ids, properties) => {
-        const metadata = ids.reduce((base, next) => committed(base, snapshot(next, { summary: { operation: 'append', ...properties } })), tradesMetadata(undefined, properties))
+        const metadata = ids.reduce(
+          (base, next) => committed(base, snapshot(next, { summary: { operation: 'append', ...properties } })),
+          tradesMetadata(undefined, properties),
+        )
         const read = parseMetadata(serializeMetadata(metadata))
         expect(read).toEqual(metadata)
         expect(textOf(read)).toBe(textOf(metadata))
@@ -85,8 +89,11 @@ describe('table metadata', () => {
   })
 
   it('refuses other format versions and says what to do', () => {
-    const version = (v: number) => () => parseMetadata(bytesOf(SPARK.replace('"format-version":2', `"format-version":${v}`)), 'x.json')
-    expect(version(1)).toThrow(expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/x\.json.*version 2, found 1.*Upgrade/) }))
+    const version = (v: number) => () =>
+      parseMetadata(bytesOf(SPARK.replace('"format-version":2', `"format-version":${v}`)), 'x.json')
+    expect(version(1)).toThrow(
+      expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/x\.json.*version 2, found 1.*Upgrade/) }),
+    )
     expect(version(3)).toThrow(expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/found 3/) }))
   })
 
@@ -97,7 +104,10 @@ describe('table metadata', () => {
       ['[]', /not a JSON object/],
       ['{"a":1}', /format-version/],
       [SPARK.replace('"table-uuid"', '"uuid"'), /table-uuid to be a string, found nothing/],
-      [SPARK.replace('"last-sequence-number":2', '"last-sequence-number":"2"'), /last-sequence-number to be an integer, found string/],
+      [
+        SPARK.replace('"last-sequence-number":2', '"last-sequence-number":"2"'),
+        /last-sequence-number to be an integer, found string/,
+      ],
       [SPARK.replace('"last-updated-ms":1795244252938', '"last-updated-ms":1.5'), /last-updated-ms/],
       [SPARK.replace('"current-schema-id":0', '"current-schema-id":9'), /schema 9, found 0/],
       [SPARK.replace('"default-spec-id":0', '"default-spec-id":9'), /partition spec 9/],
@@ -106,7 +116,10 @@ describe('table metadata', () => {
       [SPARK.replace('"timestamp-ms":1795244252938,"summary"', '"summary"'), /snapshots\[0\].*timestamp-ms/],
       [SPARK.replace('"snapshots":[', '"snapshots":[7,'), /snapshots/],
     ]
-    for (const [text, message] of damages) expect(() => parseMetadata(bytesOf(text), 'x.json')).toThrow(expect.objectContaining({ kind: 'Corrupt', message: expect.stringMatching(message) }))
+    for (const [text, message] of damages)
+      expect(() => parseMetadata(bytesOf(text), 'x.json')).toThrow(
+        expect.objectContaining({ kind: 'Corrupt', message: expect.stringMatching(message) }),
+      )
     expect(() => parseMetadata(Uint8Array.of(0x7b, 0xff, 0x7d), 'x.json')).toThrow(expect.objectContaining({ kind: 'Corrupt' }))
     expect(() => parseMetadata(Uint8Array.of(0x1f, 0x8b, 1, 2), 'x.json')).toThrow(expect.objectContaining({ kind: 'Corrupt' }))
   })
@@ -117,8 +130,13 @@ describe('table metadata', () => {
   })
 
   it('a snapshot becomes current, moves main and is logged; other branches and properties stay', () => {
-    const base = { ...tradesMetadata(undefined, { kept: '1', replaced: '1' }), refs: { audit: { 'snapshot-id': 5n, type: 'tag' as const } } }
-    const next = committed(base, snapshot(7n, { 'sequence-number': 3n, 'timestamp-ms': 2_000_000_000_000 }), 'memory://w/00000', { replaced: '2' })
+    const base = {
+      ...tradesMetadata(undefined, { kept: '1', replaced: '1' }),
+      refs: { audit: { 'snapshot-id': 5n, type: 'tag' as const } },
+    }
+    const next = committed(base, snapshot(7n, { 'sequence-number': 3n, 'timestamp-ms': 2_000_000_000_000 }), 'memory://w/00000', {
+      replaced: '2',
+    })
     expect(next['current-snapshot-id']).toBe(7n)
     expect(next['last-sequence-number']).toBe(3n)
     expect(next['last-updated-ms']).toBe(2_000_000_000_000)
@@ -129,13 +147,16 @@ describe('table metadata', () => {
   })
 
   it('the metadata log keeps 100 files, or as many as the table says', () => {
-    const after = (commits: number, properties: Record<string, string>) =>
-      Array.from({ length: commits }, (_, i) => i).reduce((base, i) => committed(base, snapshot(BigInt(i + 1)), `memory://w/${i}`), tradesMetadata(undefined, properties))
-    const log = after(103, {})['metadata-log']
+    const afterCommits = (commits: number, properties: Record<string, string>) =>
+      Array.from({ length: commits }, (_, i) => i).reduce(
+        (base, i) => committed(base, snapshot(BigInt(i + 1)), `memory://w/${i}`),
+        tradesMetadata(undefined, properties),
+      )
+    const log = afterCommits(103, {})['metadata-log']
     expect([log.length, log[0]['metadata-file'], log[99]['metadata-file']]).toEqual([100, 'memory://w/3', 'memory://w/102'])
     const property = 'write.metadata.previous-versions-max'
-    expect(after(5, { [property]: '3' })['metadata-log']).toHaveLength(3)
-    expect(after(5, { [property]: '0' })['metadata-log']).toHaveLength(1)
+    expect(afterCommits(5, { [property]: '3' })['metadata-log']).toHaveLength(3)
+    expect(afterCommits(5, { [property]: '0' })['metadata-log']).toHaveLength(1)
   })
 
   it('a new table is complete before its first snapshot', () => {
@@ -161,7 +182,9 @@ describe('table metadata', () => {
         },
       ],
       'current-schema-id': 0,
-      'partition-specs': [{ 'spec-id': 0, fields: [{ 'source-id': 2, 'field-id': 1000, name: 'event_time_day', transform: 'day' }] }],
+      'partition-specs': [
+        { 'spec-id': 0, fields: [{ 'source-id': 2, 'field-id': 1000, name: 'event_time_day', transform: 'day' }] },
+      ],
       'default-spec-id': 0,
       'last-partition-id': 1000,
       properties: { 'write.parquet.compression-codec': 'zstd' },

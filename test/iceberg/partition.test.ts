@@ -15,16 +15,41 @@ const day: PartitionField = { column: 'time', transform: { kind: 'day' } }
 const symbol: PartitionField = { column: 'symbol', transform: { kind: 'identity' } }
 const n: PartitionField = { column: 'n', transform: { kind: 'identity' } }
 const DAY = 86_400_000_000n
-const batch = (rows: [bigint | null, string | null, bigint?][]) => batchOf(fields, rows.map(([time, sym, value = 0n]) => ({ time, symbol: sym, n: value })))
-const routed = (by: PartitionField[], rows: [bigint | null, string | null, bigint?][]) => routeByPartition(by, batch(rows)).map(({ values, rows: r }) => [values, [...r]])
+const batch = (rows: [bigint | null, string | null, bigint?][]) =>
+  batchOf(
+    fields,
+    rows.map(([time, sym, value = 0n]) => ({ time, symbol: sym, n: value })),
+  )
+const routed = (by: PartitionField[], rows: [bigint | null, string | null, bigint?][]) =>
+  routeByPartition(by, batch(rows)).map(({ values, rows: r }) => [values, [...r]])
 
 describe('routing rows to partitions', () => {
   it('a batch that lies in one day is one route of all its rows', () => {
-    expect(routed([day], [[1n, 'a'], [DAY - 1n, 'b'], [0n, 'c']])).toEqual([[[0], [0, 1, 2]]])
+    expect(
+      routed(
+        [day],
+        [
+          [1n, 'a'],
+          [DAY - 1n, 'b'],
+          [0n, 'c'],
+        ],
+      ),
+    ).toEqual([[[0], [0, 1, 2]]])
   })
 
   it('routes come in the order of their first rows, rows ascend', () => {
-    expect(routed([day], [[DAY, 'a'], [0n, 'b'], [null, 'c'], [DAY + 5n, 'd'], [-1n, 'e']])).toEqual([
+    expect(
+      routed(
+        [day],
+        [
+          [DAY, 'a'],
+          [0n, 'b'],
+          [null, 'c'],
+          [DAY + 5n, 'd'],
+          [-1n, 'e'],
+        ],
+      ),
+    ).toEqual([
       [[1], [0, 3]],
       [[0], [1]],
       [[null], [2]],
@@ -33,23 +58,59 @@ describe('routing rows to partitions', () => {
   })
 
   it('without partition fields all rows go one way; an empty batch has no route', () => {
-    expect(routed([], [[1n, 'a'], [2n, 'b']])).toEqual([[[], [0, 1]]])
+    expect(
+      routed(
+        [],
+        [
+          [1n, 'a'],
+          [2n, 'b'],
+        ],
+      ),
+    ).toEqual([[[], [0, 1]]])
     expect(routed([day], [])).toEqual([])
   })
 
   it('the key tells null from "null" and one from "1", and is the same in other batches', () => {
-    const keys = routeByPartition([symbol], batch([[0n, null], [0n, 'null'], [0n, '1'], [0n, '']])).map((route) => route.key)
+    const keys = routeByPartition(
+      [symbol],
+      batch([
+        [0n, null],
+        [0n, 'null'],
+        [0n, '1'],
+        [0n, ''],
+      ]),
+    ).map((route) => route.key)
     expect(new Set(keys).size).toBe(4)
-    expect(routeByPartition([symbol], batch([[0n, 'x'], [0n, 'null']]))[1].key).toBe(keys[1])
+    expect(
+      routeByPartition(
+        [symbol],
+        batch([
+          [0n, 'x'],
+          [0n, 'null'],
+        ]),
+      )[1].key,
+    ).toBe(keys[1])
   })
 
   it('every row goes to exactly the tuple of its own values, however many fields', () => {
-    const row = fc.tuple(fc.option(fc.bigInt({ min: -3n * DAY, max: 3n * DAY })), fc.option(fc.constantFrom('a', 'b', 'c')), fc.bigInt({ min: -2n, max: 2n }))
+    const row = fc.tuple(
+      fc.option(fc.bigInt({ min: -3n * DAY, max: 3n * DAY })),
+      fc.option(fc.constantFrom('a', 'b', 'c')),
+      fc.bigInt({ min: -2n, max: 2n }),
+    )
     fc.assert(
       fc.property(fc.array(row, { maxLength: 40 }), fc.subarray([day, symbol, n]), (rows, by) => {
         const expected = new Map<string, number[]>()
         for (const [i, [time, sym, value]] of rows.entries()) {
-          const tuple = by.map((field) => (field === symbol ? sym : field === n ? value : time === null ? null : Number((time - (((time % DAY) + DAY) % DAY)) / DAY)))
+          const tuple = by.map((field) =>
+            field === symbol
+              ? sym
+              : field === n
+                ? value
+                : time === null
+                  ? null
+                  : Number((time - (((time % DAY) + DAY) % DAY)) / DAY),
+          )
           const key = JSON.stringify(tuple.map(partitionValueToJson))
           expected.set(key, [...(expected.get(key) ?? []), i])
         }
@@ -66,7 +127,11 @@ describe('routing rows to partitions', () => {
   })
 
   it('rows beyond the batch, which its arrays may hold, are left alone', () => {
-    const full = batch([[0n, 'a'], [0n, 'b'], [DAY, 'c']])
+    const full = batch([
+      [0n, 'a'],
+      [0n, 'b'],
+      [DAY, 'c'],
+    ])
     expect(routeByPartition([day], { ...full, rows: 2 }).map((route) => [...route.rows])).toEqual([[0, 1]])
     expect(rowsOf(full)).toHaveLength(3)
   })
@@ -105,7 +170,14 @@ describe('partition paths', () => {
 
 describe('partition values', () => {
   it('survive JSON, whatever they are', () => {
-    const value = fc.oneof(fc.boolean(), fc.double(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.string(), fc.uint8Array(), fc.constant(null))
+    const value = fc.oneof(
+      fc.boolean(),
+      fc.double(),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      fc.string(),
+      fc.uint8Array(),
+      fc.constant(null),
+    )
     fc.assert(
       fc.property(value, (v) => {
         expect(partitionValueFromJson(JSON.parse(JSON.stringify(partitionValueToJson(v))))).toEqual(v)

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { numbered } from '../../lib/columns/schema.ts'
-import { fieldsOf, lastPartitionId, mismatch, parseTransform, partitionByOf, schemaOf, sortOrderOf, specOf, transformText } from '../../lib/iceberg/schema.ts'
+import {
+  fieldsOf,
+  lastPartitionId,
+  mismatch,
+  parseTransform,
+  partitionByOf,
+  schemaOf,
+  sortOrderOf,
+  specOf,
+  transformText,
+} from '../../lib/iceberg/schema.ts'
 import type { PartitionField, TablePlan } from '../../lib/pipeline/plan.ts'
 import { tradeFields, tradesMetadata, tradesPlan } from './fixtures.ts'
 
@@ -13,7 +23,10 @@ const all = numbered([
   { name: 'raw', type: 'binary', required: false },
   { name: 'time', type: 'timestamptz', required: true },
 ])
-const by = (column: string, kind: 'identity' | 'year' | 'month' | 'day' | 'hour' = 'identity'): PartitionField => ({ column, transform: { kind } })
+const by = (column: string, kind: 'identity' | 'year' | 'month' | 'day' | 'hour' = 'identity'): PartitionField => ({
+  column,
+  transform: { kind },
+})
 const bucketed = (column: string, buckets: number): PartitionField => ({ column, transform: { kind: 'bucket', buckets } })
 
 describe('schemas, partition specs and sort orders', () => {
@@ -22,9 +35,17 @@ describe('schemas, partition specs and sort orders', () => {
   })
 
   it('a column type that is not read yet is refused by its name', () => {
-    const schema = (type: string | { type: string }) => ({ type: 'struct' as const, 'schema-id': 0, fields: [{ id: 1, name: 'amount', required: true, type }] })
-    expect(() => fieldsOf(schema('decimal(10,2)'))).toThrow(expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/amount.*decimal\(10,2\)/) }))
-    expect(() => fieldsOf(schema({ type: 'list' }))).toThrow(expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/amount.*list/) }))
+    const schema = (type: string | { type: string }) => ({
+      type: 'struct' as const,
+      'schema-id': 0,
+      fields: [{ id: 1, name: 'amount', required: true, type }],
+    })
+    expect(() => fieldsOf(schema('decimal(10,2)'))).toThrow(
+      expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/amount.*decimal\(10,2\)/) }),
+    )
+    expect(() => fieldsOf(schema({ type: 'list' }))).toThrow(
+      expect.objectContaining({ kind: 'Refused', message: expect.stringMatching(/amount.*list/) }),
+    )
   })
 
   it('partition fields are named as Iceberg names them and numbered from 1000', () => {
@@ -44,8 +65,10 @@ describe('schemas, partition specs and sort orders', () => {
   })
 
   it('transforms are read as they are written; others are refused', () => {
-    for (const transform of [by('x').transform, by('x', 'hour').transform, bucketed('x', 7).transform]) expect(parseTransform(transformText(transform))).toEqual(transform)
-    for (const text of ['truncate[2]', 'void', 'bucket[x]', '']) expect(() => parseTransform(text)).toThrow(expect.objectContaining({ kind: 'Refused' }))
+    for (const transform of [by('x').transform, by('x', 'hour').transform, bucketed('x', 7).transform])
+      expect(parseTransform(transformText(transform))).toEqual(transform)
+    for (const text of ['truncate[2]', 'void', 'bucket[x]', ''])
+      expect(() => parseTransform(text)).toThrow(expect.objectContaining({ kind: 'Refused' }))
   })
 
   it('partitions that cannot work are an invalid pipeline', () => {
@@ -56,9 +79,17 @@ describe('schemas, partition specs and sort orders', () => {
       [[bucketed('text', 0)], /positive number of buckets, found 0/],
       [[bucketed('text', 4), bucketed('text', 8)], /text_bucket/],
     ]
-    for (const [partitionBy, message] of wrong) expect(() => specOf(all, partitionBy)).toThrow(expect.objectContaining({ kind: 'InvalidPipeline', message: expect.stringMatching(message) }))
-    const clash = numbered([{ name: 'time', type: 'timestamptz', required: true }, { name: 'time_day', type: 'int', required: true }])
-    expect(() => specOf(clash, [by('time', 'day')])).toThrow(expect.objectContaining({ kind: 'InvalidPipeline', message: expect.stringMatching(/time_day/) }))
+    for (const [partitionBy, message] of wrong)
+      expect(() => specOf(all, partitionBy)).toThrow(
+        expect.objectContaining({ kind: 'InvalidPipeline', message: expect.stringMatching(message) }),
+      )
+    const clash = numbered([
+      { name: 'time', type: 'timestamptz', required: true },
+      { name: 'time_day', type: 'int', required: true },
+    ])
+    expect(() => specOf(clash, [by('time', 'day')])).toThrow(
+      expect.objectContaining({ kind: 'InvalidPipeline', message: expect.stringMatching(/time_day/) }),
+    )
   })
 
   it('no order is order 0, an order is 1 with nulls where Iceberg puts them', () => {
@@ -67,17 +98,27 @@ describe('schemas, partition specs and sort orders', () => {
       'order-id': 1,
       fields: [{ transform: 'identity', 'source-id': 5, direction: 'desc', 'null-order': 'nulls-last' }],
     })
-    expect(() => sortOrderOf(all, [{ column: 'x', direction: 'asc' }])).toThrow(expect.objectContaining({ kind: 'InvalidPipeline' }))
+    expect(() => sortOrderOf(all, [{ column: 'x', direction: 'asc' }])).toThrow(
+      expect.objectContaining({ kind: 'InvalidPipeline' }),
+    )
   })
 
   it('a table made from a plan fits it, and says how it differs from another', () => {
     const table = tradesMetadata()
     const differing = (plan: Partial<TablePlan>) => mismatch(table, { ...tradesPlan, ...plan })
     expect(differing({})).toBeUndefined()
-    expect(differing({ fields: tradeFields.map((f) => (f.name === 'price' ? { ...f, type: 'long' } : f)) })).toBe('expected columns price long (id 3) where the table has price double (id 3)')
-    expect(differing({ fields: [...tradeFields, { id: 6, name: 'side', type: 'string', required: false }] })).toBe('expected columns side string? (id 6) where the table has none')
-    expect(differing({ fields: [tradeFields[1], tradeFields[0], ...tradeFields.slice(2)] })).toMatch(/^expected columns in the order event_time/)
-    expect(differing({ partitionBy: [] })).toBe('expected partitions none where the table has day of column id 2 as event_time_day')
+    expect(differing({ fields: tradeFields.map((f) => (f.name === 'price' ? { ...f, type: 'long' } : f)) })).toBe(
+      'expected columns price long (id 3) where the table has price double (id 3)',
+    )
+    expect(differing({ fields: [...tradeFields, { id: 6, name: 'side', type: 'string', required: false }] })).toBe(
+      'expected columns side string? (id 6) where the table has none',
+    )
+    expect(differing({ fields: [tradeFields[1], tradeFields[0], ...tradeFields.slice(2)] })).toMatch(
+      /^expected columns in the order event_time/,
+    )
+    expect(differing({ partitionBy: [] })).toBe(
+      'expected partitions none where the table has day of column id 2 as event_time_day',
+    )
     expect(differing({ sortBy: [] })).toMatch(/sort order none where the table has column id 1 identity asc nulls-first/)
   })
 })

@@ -8,7 +8,11 @@ import { murmur3, murmur3Long } from '../../lib/iceberg/murmur3.ts'
 import { transformColumn } from '../../lib/iceberg/transforms.ts'
 import type { Transform } from '../../lib/pipeline/plan.ts'
 
-const vectorOf = (type: ColumnType, values: Value[]): Vector => batchOf(numbered([{ name: 'v', type, required: false }]), values.map((v) => ({ v }))).vectors[0]
+const vectorOf = (type: ColumnType, values: Value[]): Vector =>
+  batchOf(
+    numbered([{ name: 'v', type, required: false }]),
+    values.map((v) => ({ v })),
+  ).vectors[0]
 const transformed = (transform: Transform, type: ColumnType, values: Value[]) => {
   const { codes, values: distinct } = transformColumn(transform, vectorOf(type, values), values.length)
   return Array.from(codes, (code) => distinct[code])
@@ -19,20 +23,27 @@ const utf8 = (text: string) => new TextEncoder().encode(text)
 describe('murmur3', () => {
   it('gives the hashes of the Iceberg spec, appendix B', () => {
     expect(murmur3Long(34, 0)).toBe(2017239379)
-    expect(murmur3Long(Number(BigInt.asIntN(32, micros('2017-11-16T22:31:08Z'))), Number(micros('2017-11-16T22:31:08Z') >> 32n))).toBe(-2047944441)
+    expect(
+      murmur3Long(Number(BigInt.asIntN(32, micros('2017-11-16T22:31:08Z'))), Number(micros('2017-11-16T22:31:08Z') >> 32n)),
+    ).toBe(-2047944441)
     expect(murmur3(utf8('iceberg'))).toBe(1210000089)
     expect(murmur3(Uint8Array.of(0, 1, 2, 3))).toBe(-188683207)
   })
 
   it('hashes a long as its eight bytes, and a range as a copy of it', () => {
     fc.assert(
-      fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.uint8Array({ maxLength: 40 }), fc.nat(8), (long, bytes, pad) => {
-        const words = new Int32Array(BigInt64Array.of(long).buffer)
-        expect(murmur3Long(words[0], words[1])).toBe(murmur3(new Uint8Array(words.buffer)))
-        const padded = new Uint8Array(pad + bytes.length + 3).fill(255)
-        padded.set(bytes, pad)
-        expect(murmur3(padded, pad, pad + bytes.length)).toBe(murmur3(bytes))
-      }),
+      fc.property(
+        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+        fc.uint8Array({ maxLength: 40 }),
+        fc.nat(8),
+        (long, bytes, pad) => {
+          const words = new Int32Array(BigInt64Array.of(long).buffer)
+          expect(murmur3Long(words[0], words[1])).toBe(murmur3(new Uint8Array(words.buffer)))
+          const padded = new Uint8Array(pad + bytes.length + 3).fill(255)
+          padded.set(bytes, pad)
+          expect(murmur3(padded, pad, pad + bytes.length)).toBe(murmur3(bytes))
+        },
+      ),
     )
   })
 })
@@ -42,7 +53,11 @@ describe('calendar', () => {
     fc.assert(
       fc.property(fc.integer({ min: -100_000_000, max: 100_000_000 }), (days) => {
         const date = new Date(days * 86_400_000)
-        expect(civilFromDays(days)).toEqual({ year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate() })
+        expect(civilFromDays(days)).toEqual({
+          year: date.getUTCFullYear(),
+          month: date.getUTCMonth() + 1,
+          day: date.getUTCDate(),
+        })
         const months = (date.getUTCFullYear() - 1970) * 12 + date.getUTCMonth()
         expect(daysFromMonth(months)).toBe(days - date.getUTCDate() + 1)
       }),
@@ -63,7 +78,13 @@ describe('partition transforms', () => {
   })
 
   it('times count from 1970 and are floored before it', () => {
-    const times = ['2017-11-16T22:31:08Z', '1970-01-01T00:00:00Z', '1969-12-31T23:59:59.999Z', '1969-01-01T00:00:00Z', '0001-01-01T00:00:00Z'].map(micros)
+    const times = [
+      '2017-11-16T22:31:08Z',
+      '1970-01-01T00:00:00Z',
+      '1969-12-31T23:59:59.999Z',
+      '1969-01-01T00:00:00Z',
+      '0001-01-01T00:00:00Z',
+    ].map(micros)
     expect(transformed({ kind: 'year' }, 'timestamptz', times)).toEqual([47, 0, -1, -1, -1969])
     expect(transformed({ kind: 'month' }, 'timestamptz', times)).toEqual([574, 0, -1, -12, -23628])
     expect(transformed({ kind: 'day' }, 'timestamptz', times)).toEqual([17486, 0, -1, -365, -719162])
@@ -75,13 +96,19 @@ describe('partition transforms', () => {
     const day = 86_400_000_000n
     const floorOf = (us: bigint, unit: bigint) => (us - (((us % unit) + unit) % unit)) / unit
     const anywhere = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
-    const edge = fc.bigInt({ min: -106_751_991n, max: 106_751_991n }).chain((d) => fc.constantFrom(d * day - 1n, d * day, d * day + 1n))
+    const edge = fc
+      .bigInt({ min: -106_751_991n, max: 106_751_991n })
+      .chain((d) => fc.constantFrom(d * day - 1n, d * day, d * day + 1n))
     fc.assert(
       fc.property(fc.array(fc.option(fc.oneof(anywhere, edge)), { minLength: 1, maxLength: 20 }), (times) => {
         const days = times.map((us) => (us === null ? null : Number(floorOf(us, day))))
         expect(transformed({ kind: 'day' }, 'timestamptz', times)).toEqual(days)
-        expect(transformed({ kind: 'hour' }, 'timestamptz', times)).toEqual(times.map((us) => (us === null ? null : Number(BigInt.asIntN(32, floorOf(us, day / 24n))))))
-        expect(transformed({ kind: 'year' }, 'timestamptz', times)).toEqual(days.map((d) => (d === null ? null : civilFromDays(d).year - 1970)))
+        expect(transformed({ kind: 'hour' }, 'timestamptz', times)).toEqual(
+          times.map((us) => (us === null ? null : Number(BigInt.asIntN(32, floorOf(us, day / 24n))))),
+        )
+        expect(transformed({ kind: 'year' }, 'timestamptz', times)).toEqual(
+          days.map((d) => (d === null ? null : civilFromDays(d).year - 1970)),
+        )
         expect(transformed({ kind: 'month' }, 'timestamptz', times)).toEqual(
           days.map((d) => {
             if (d === null) return null
@@ -111,7 +138,14 @@ describe('partition transforms', () => {
   })
 
   it('equal strings share a code though a dictionary holds them twice', () => {
-    const vector: Vector = { type: 'string', codes: Int32Array.of(0, 1, 2, 0), entries: 3, offsets: Int32Array.of(0, 1, 2, 3), bytes: utf8('aab'), validity: undefined }
+    const vector: Vector = {
+      type: 'string',
+      codes: Int32Array.of(0, 1, 2, 0),
+      entries: 3,
+      offsets: Int32Array.of(0, 1, 2, 3),
+      bytes: utf8('aab'),
+      validity: undefined,
+    }
     expect(transformColumn({ kind: 'identity' }, vector, 4)).toEqual({ codes: Int32Array.of(0, 0, 1, 0), values: ['a', 'b'] })
   })
 })

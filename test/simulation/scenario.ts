@@ -45,7 +45,12 @@ export function scenarioOf(seed: number, variant: number): Scenario {
   const partitions = topic.between(1, 3)
   const workload = topic.chance(0.7) ? 0 : topic.int(WORKLOADS.length)
   const withTimestamps = topic.chance(0.85)
-  const shape = { partitions, records: topic.between(8, topic.chance(0.1) ? 60 : 30), withTimestamps, gaps: topic.chance(0.3) ? 0.15 : 0 }
+  const shape = {
+    partitions,
+    records: topic.between(8, topic.chance(0.1) ? 60 : 30),
+    withTimestamps,
+    gaps: topic.chance(0.3) ? 0.15 : 0,
+  }
   const poison = topic.chance(0.6) ? 0.12 : 0
   const joins = partitions > 1 && topic.chance(0.15)
   const advances = topic.chance(0.15) ? topic.between(1, 6) : 0

@@ -1,0 +1,402 @@
+/**
+ * Rules of PROTOCOL-REVIEW taken out one by one. Each mutant is the code without one rule; the simulation must notice.
+ * Production code has no switches: `mutant-hook.ts` edits the module's source as it is loaded, in a process of its own.
+ */
+export interface Edit {
+  /** From the root of the repository. */
+  readonly file: string
+  /** Occurs exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+}
+
+export interface Mutant {
+  readonly name: string
+  /** The number in PROTOCOL-REVIEW, or where else the rule is stated. */
+  readonly rule: string
+  readonly without: string
+  readonly edits: readonly Edit[]
+  /** Seeds that are known to fail. `run-mutants.ts --hunt` finds new ones when the code has moved on. */
+  readonly seeds: readonly number[]
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'trusts-memory',
+    rule: '1',
+    without: 'each call reads the tail: what this function last tried to append is taken for the tail',
+    edits: [
+      {
+        file: 'lib/runtime/ingest.ts',
+        find: 'const tails = await Promise.all(wave.map((delivery) => log.tail(delivery.logKey)))',
+        replace: `const memory = (runtime.decoders.memory ??= new Map())
+  const tails = await Promise.all(wave.map(async (delivery) => memory.get(delivery.logKey) ?? (await log.tail(delivery.logKey))))`,
+      },
+      {
+        file: 'lib/runtime/ingest.ts',
+        find: 'const results = await Promise.allSettled(',
+        replace: `prepared.forEach(({ delivery, stage }, i) => memory.set(delivery.logKey, { slot: stage.slot, value: values[i], floor: 0 }))
+  const results = await Promise.allSettled(`,
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'ignores-floor',
+    rule: '2',
+    without: 'an append counts only above the trim floor read after it',
+    edits: [{ file: 'lib/protocol/staging.ts', find: 'return ours && floorAfter < slot ?', replace: 'return ours ?' }],
+    seeds: [],
+  },
+  {
+    name: 'trims-tail',
+    rule: '3',
+    without: 'the tail is never trimmed',
+    edits: [
+      {
+        file: 'lib/protocol/trim.ts',
+        find: 'return Math.max(0, Math.min(consumedSlot, tailSlot - 1))',
+        replace: 'return consumedSlot',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'forgets-own-put',
+    rule: '4',
+    without: 'a put that timed out is recognised by what holds the slot',
+    edits: [
+      {
+        file: 'lib/protocol/staging.ts',
+        find: 'const ours = result.won || result.existing === value',
+        replace: 'const ours = result.won',
+      },
+      {
+        file: 'lib/runtime/commit.ts',
+        find: ' || decodeCheckpointEntry(item.value).writer === entry.writer) return',
+        replace: ') return',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'takes-timeout-for-success',
+    rule: '4',
+    without: 'a put that timed out may not have happened',
+    edits: [
+      {
+        file: 'lib/runtime/put.ts',
+        find: "if (!isKind(error, 'Unavailable') || attempt === MAX_PUT_ATTEMPTS) throw error",
+        replace: "if (isKind(error, 'Unavailable')) return { won: true }\n      throw error",
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'stages-again',
+    rule: '5',
+    without: 'records below next are dropped one by one, not only when all are',
+    edits: [
+      {
+        file: 'lib/protocol/staging.ts',
+        find: "if (start === count) return { verdict: 'AlreadyIn' }",
+        replace: "if (start === count) return { verdict: 'AlreadyIn' }\n  start = 0",
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'keeps-partials',
+    rule: '5',
+    without: 'after a lost race the watermark is computed again: lateness is judged from the one first read',
+    edits: [
+      {
+        file: 'lib/runtime/ingest.ts',
+        find: 'const before = tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark',
+        replace:
+          'const before = (delivery.first ??= { watermark: tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark }).watermark',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'trusts-any-topic',
+    rule: '8',
+    without: 'a topic made anew is noticed',
+    edits: [
+      { file: 'lib/protocol/staging.ts', find: 'if (Number.isNaN(timestamp)) return undefined', replace: 'return undefined' },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'hides-gaps',
+    rule: '9',
+    without: 'gaps are counted',
+    edits: [
+      {
+        file: 'lib/protocol/staging.ts',
+        find: 'const missing = offsets[count - 1] + 1 - from - (count - start)',
+        replace: 'const missing = 0',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'retries-blindly',
+    rule: '10',
+    without: 'the marker is checked on the very base of each swap, not only on the first',
+    edits: [
+      {
+        file: 'lib/runtime/apply.ts',
+        find: "if (verdict.verdict === 'Done') return true",
+        replace: "if (verdict.verdict === 'Done' && attempt === 0) return true",
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'takes-unknown-for-done',
+    rule: '11',
+    without: 'after an unknown swap the table is looked at',
+    edits: [
+      {
+        file: 'lib/runtime/apply.ts',
+        find: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return false",
+        replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return true",
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'touches-every-table',
+    rule: '12',
+    without: 'a checkpoint without work for a table does not touch it',
+    edits: [
+      {
+        file: 'lib/runtime/build.ts',
+        find: 'need: added.length > 0 ? n : (before?.need ?? 0)',
+        replace: 'need: n',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'runs-ahead-of-tables',
+    rule: '12',
+    without: 'checkpoint n is applied everywhere before n + 1 is appended',
+    edits: [
+      {
+        file: 'lib/runtime/commit.ts',
+        find: 'if (!(await applyAll(runtime, last))) return { ...idle, more: true }',
+        replace: '',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'loser-goes-on',
+    rule: '14',
+    without: 'the loser of a checkpoint race applies nothing',
+    edits: [
+      {
+        file: 'lib/runtime/commit.ts',
+        find: 'if (!(await appendCheckpoint(runtime, built.body.n, entry))) {',
+        replace: 'if ((await appendCheckpoint(runtime, built.body.n, entry)) === undefined) {',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'deletes-on-suspicion',
+    rule: '14',
+    without: 'files are deleted only when it is certain that another checkpoint won',
+    edits: [
+      {
+        file: 'lib/runtime/commit.ts',
+        find: 'if (!(await appendCheckpoint(runtime, built.body.n, entry))) {',
+        replace: 'if (!(await appendCheckpoint(runtime, built.body.n, entry).catch(() => false))) {',
+      },
+      {
+        file: 'lib/runtime/commit.ts',
+        find: 'if (item?.slot !== n || floor >= n || decodeCheckpointEntry(item.value).writer === entry.writer) return',
+        replace: '',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'ignores-uuid',
+    rule: '15',
+    without: 'checkpoints pin the table uuid',
+    edits: [{ file: 'lib/protocol/marker.ts', find: 'if (table.uuid !== expected.uuid)', replace: 'if (false)' }],
+    seeds: [],
+  },
+  {
+    name: 'ignores-incarnation',
+    rule: '15',
+    without: 'the marker carries the incarnation',
+    edits: [
+      {
+        file: 'lib/protocol/marker.ts',
+        find: 'if (table.marker.incarnation !== expected.incarnation)',
+        replace: 'if (false)',
+      },
+      { file: 'lib/protocol/marker.ts', find: 'if (snapshot.marker.incarnation === marker.incarnation && ', replace: 'if (' },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'adopts-unmarked-tables',
+    rule: '15',
+    without: 'a table that lost its marker is refused',
+    edits: [
+      {
+        file: 'lib/protocol/marker.ts',
+        find: 'if (table.marker === undefined) return {',
+        replace: "if (table.marker === undefined) return { verdict: 'Apply' }\n  if (table.marker === undefined) return {",
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'ignores-rollback',
+    rule: '15',
+    without: 'a rolled-back table is refused',
+    edits: [
+      {
+        file: 'lib/protocol/marker.ts',
+        find: 'if (why !== undefined) return { verdict: ',
+        replace: 'if (false) return { verdict: ',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'takes-missing-for-empty',
+    rule: '20',
+    without: 'a missing segment halts the commit',
+    edits: [
+      {
+        file: 'lib/runtime/build.ts',
+        find: '.filter((entry) => entry.slices.length > 0)',
+        replace: `.filter((entry) => entry.slices.length > 0)
+  const there = await Promise.all(entries.map(async (entry) => entry.segment === null || (await runtime.ports.objects.size(runtime.staging + entry.segment)) !== undefined))
+  for (let i = entries.length - 1; i >= 0; i--) if (!there[i]) entries.splice(i, 1)`,
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'halts-when-stale',
+    rule: '20',
+    without: 'a missing object makes the committer look whether it is stale',
+    edits: [{ file: 'lib/runtime/commit.ts', find: 'if (now?.n === last.n) throw error', replace: 'throw error' }],
+    seeds: [],
+  },
+  {
+    name: 'judges-by-batch',
+    rule: '21',
+    without: 'lateness is judged record by record',
+    edits: [{ file: 'lib/stream/watermark.ts', find: 'out[i] = watermark', replace: 'out[i] = before' }],
+    seeds: [],
+  },
+  {
+    name: 'judges-by-itself',
+    rule: '21',
+    without: 'a record never sees itself',
+    edits: [
+      {
+        file: 'lib/stream/watermark.ts',
+        find: 'out[i] = watermark',
+        replace: 'out[i] = Math.max(watermark, eventTimeMs[i] - delayMs)',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'skips-silent-partitions',
+    rule: '22',
+    without: 'a partition without entries counts as minus infinity',
+    edits: [
+      {
+        file: 'lib/protocol/checkpoint.ts',
+        find: 'least = Math.min(least, partition.watermark ?? Number.NEGATIVE_INFINITY)',
+        replace: 'least = Math.min(least, partition.watermark ?? Number.POSITIVE_INFINITY)',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'stages-before-open',
+    rule: '23',
+    without: 'a partition joins before a record of it is judged',
+    edits: [
+      {
+        file: 'lib/runtime/ingest.ts',
+        find: 'if (partition !== undefined) return partition.watermark',
+        replace: 'if (last !== undefined) return partition?.watermark ?? null',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'joins-without-floor',
+    rule: '23',
+    without: 'a partition that joins starts from the closed watermark',
+    edits: [{ file: 'lib/protocol/checkpoint.ts', find: 'floor: last?.watermark ?? null })', replace: 'floor: null })' }],
+    seeds: [],
+  },
+  {
+    name: 'advances-without-proof',
+    rule: '24',
+    without: 'the broker proves that nothing is unread',
+    edits: [
+      {
+        file: 'lib/runtime/advance.ts',
+        find: "if (!(await broker.nothingUnread(source.topic, partition, verdict.from))) return 'Unproven'",
+        replace: '',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'accepts-wrong-clocks',
+    rule: '26',
+    without: 'an event time beyond maxAhead is a dead letter',
+    edits: [
+      {
+        file: 'lib/runtime/process.ts',
+        find: 'if (times[i] > records.timestamps[indexes[i]] + maxAheadMs) (ahead ??= []).push(i)',
+        replace: ';',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'first-by-arrival',
+    rule: 'DESIGN 3.4',
+    without: 'first and last are ordered by event time, partition, offset',
+    edits: [
+      {
+        file: 'lib/stream/extremes.ts',
+        find: 'let order = row < 0 ? (last ? 1 : -1) : time - times[g]',
+        replace: 'let order = row < 0 ? (last ? 1 : -1) : 1',
+      },
+    ],
+    seeds: [],
+  },
+  {
+    name: 'ties-by-offset',
+    rule: 'DESIGN 3.4',
+    without: 'of equal event times the lower partition comes first',
+    edits: [{ file: 'lib/stream/extremes.ts', find: 'if (order === 0) order = partition[i] - partition[row]', replace: '' }],
+    seeds: [],
+  },
+  {
+    name: 'sums-by-arrival',
+    rule: 'DESIGN 3.4',
+    without: 'sums of doubles are exact',
+    edits: [{ file: 'lib/stream/exact-sum.ts', find: 'if (low !== 0) {', replace: 'if (false) {' }],
+    seeds: [],
+  },
+]
