@@ -1,10 +1,9 @@
 import { resolve } from 'node:path'
 import { usage } from '../errors.ts'
-import { type RunSource, type RunSummary, run } from '../local/run.ts'
+import type { RunSource, RunSummary } from '../local/run.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { existingFile, parseBrokers, parseCount, parseDuration, warehouseOf } from './arguments.ts'
 import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
-import { loadPipeline } from './load-pipeline.ts'
 import { COMMAND, EXIT, type Output } from './output.ts'
 import { progressDisplay } from './progress.ts'
 import { renderTable } from './table.ts'
@@ -32,7 +31,9 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
   const warehouse = resolve(givenWarehouse)
   const source = sourceOf(flags)
   const commitIntervalMs = parseDuration('--commit-interval', flags.commitInterval)
+  const { loadPipeline } = await import('./load-pipeline.ts')
   const plan = await loadPipeline(pipelineFile)
+  const { run } = await import('../local/run.ts')
 
   const interrupt = new AbortController()
   let interruptedAtMs = 0

@@ -34,7 +34,9 @@ export function routeByPartition(partitionBy: readonly PartitionField[], batch: 
   const tuple = (row: number) => fields.map((field) => field.values[field.codes[row]])
   if (codes === undefined) {
     const values = tuple(0)
-    return [{ key: partitionKeyOf(values), values, rows: Int32Array.from({ length: rows }, (_, i) => i) }]
+    const all = new Int32Array(rows)
+    for (let i = 0; i < rows; i++) all[i] = i
+    return [{ key: partitionKeyOf(values), values, rows: all }]
   }
   const ends = new Int32Array(count)
   for (let i = 0; i < rows; i++) ends[codes[i]]++

@@ -18,16 +18,55 @@ export interface LoadedTable {
   readonly metadata: TableMetadata
 }
 
+/**
+ * Parsed metadata by location. A metadata file never changes, so what was parsed once need not be read again; the pointer is
+ * always asked for. A committer that also puts in what it just swapped to reads no metadata at all.
+ */
+export interface MetadataCache {
+  get(location: string): TableMetadata | undefined
+  set(location: string, metadata: TableMetadata): void
+}
+
+/** Keeps the `maxEntries` files last used. */
+export function metadataCache(maxEntries = 32): MetadataCache {
+  const entries = new Map<string, TableMetadata>()
+  return {
+    get(location) {
+      const metadata = entries.get(location)
+      if (metadata !== undefined) {
+        entries.delete(location)
+        entries.set(location, metadata)
+      }
+      return metadata
+    },
+    set(location, metadata) {
+      entries.delete(location)
+      entries.set(location, metadata)
+      const [oldest] = entries.keys()
+      if (entries.size > maxEntries && oldest !== undefined) entries.delete(oldest)
+    },
+  }
+}
+
 /** A table as the catalog names it now; undefined when it has none of this name. Throws `Corrupt` when its metadata is gone. */
-export async function loadTable(catalog: Catalog, objects: Objects, id: TableId): Promise<LoadedTable | undefined> {
+export async function loadTable(
+  catalog: Catalog,
+  objects: Objects,
+  id: TableId,
+  cache?: MetadataCache,
+): Promise<LoadedTable | undefined> {
   const pointer = await catalog.load(id)
   if (pointer === undefined) return undefined
+  const known = cache?.get(pointer.metadataLocation)
+  if (known !== undefined) return { id, pointer, metadata: known }
   const bytes = await objects.get(objectLocation(pointer.metadataLocation))
   if (bytes === undefined)
     throw corrupt(
       `Cannot read table ${id.namespace}.${id.name}: expected its metadata at ${pointer.metadataLocation}, found nothing. Restore the file.`,
     )
-  return { id, pointer, metadata: parseMetadata(bytes, pointer.metadataLocation) }
+  const metadata = parseMetadata(bytes, pointer.metadataLocation)
+  cache?.set(pointer.metadataLocation, metadata)
+  return { id, pointer, metadata }
 }
 
 /** A live data file of a snapshot, its inherited numbers filled in. */

@@ -66,6 +66,7 @@ export async function advanceToEnd(
   runtime: Runtime,
   commitStaged: () => Promise<void> = () => commitAll(runtime),
 ): Promise<boolean> {
+  if (!(await allRead(runtime))) return false
   await commitStaged()
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return true
@@ -80,6 +81,22 @@ export async function advanceToEnd(
   }
   if (complete) await commitStaged()
   return complete
+}
+
+/** True when the broker proves of every partition that nothing is unread. Without open windows nothing else would ask. */
+async function allRead(runtime: Runtime): Promise<boolean> {
+  const { log, broker } = runtime.ports
+  const last = await lastCheckpoint(runtime)
+  for (const [source, partitions] of Object.entries(last?.sources ?? {})) {
+    const { topic } = lookup(runtime.plan.sources, source, 'source')
+    for (const partition of Object.keys(partitions).map(Number)) {
+      const { entry } = stagingTail(
+        await log.tail(stagingLogKey(runtime.plan.name, source, runtime.incarnation, topic, partition)),
+      )
+      if (broker === undefined || !(await broker.nothingUnread(topic, partition, entry?.next ?? 0))) return false
+    }
+  }
+  return true
 }
 
 function lastWindowEnd(runtime: Runtime, state: Readonly<Record<string, readonly { maxEnd: number }[]>>): number | undefined {

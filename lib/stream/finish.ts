@@ -1,10 +1,9 @@
 import type { Batch } from '../columns/batch.ts'
 import { take } from '../columns/operations.ts'
-import { sortedRows } from '../columns/sort.ts'
 import type { AggregatePlan } from '../pipeline/plan.ts'
 import { finishAggregate } from './functions.ts'
 import { fieldOf, resultFields, stateVectors, timestamps, windowStarts } from './layout.ts'
-import { order } from './merge.ts'
+import { sortedByWindow } from './merge.ts'
 
 /**
  * The results of merged state (one row per key and window): columns `resultFields`, sorted by window_start, then keys.
@@ -22,5 +21,5 @@ export function finish(op: AggregatePlan, state: Batch): Batch {
       ...op.aggregates.map((aggregate, k) => finishAggregate(aggregate, fieldOf(op, aggregate), perAggregate[k], state.rows)),
     ],
   }
-  return take(results, sortedRows(results, order(op)))
+  return take(results, sortedByWindow(op, results, starts))
 }

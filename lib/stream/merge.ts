@@ -1,6 +1,7 @@
 import type { Batch, Vector } from '../columns/batch.ts'
 import { bytesDictionary } from '../columns/dictionary.ts'
 import { concat, emptyBatch, take } from '../columns/operations.ts'
+import type { Fields } from '../columns/schema.ts'
 import { sortedRows } from '../columns/sort.ts'
 import type { AggregatePlan } from '../pipeline/plan.ts'
 import { groupRows, keysOf } from './fold.ts'
@@ -39,7 +40,7 @@ export function mergePartials(op: AggregatePlan, batches: readonly Batch[]): Bat
       }),
     ],
   }
-  return take(merged, sortedRows(merged, order(op)))
+  return take(merged, sortedByWindow(op, merged, windowStarts(op, merged)))
 }
 
 /**
@@ -55,9 +56,18 @@ function coded(vector: Vector, rows: number): Vector {
   return { type, codes, ...dictionary.entries(), validity }
 }
 
-/** The order of state and results. */
-export function order(op: AggregatePlan): { column: string; direction: 'asc' }[] {
-  return ['window_start', ...op.keys].map((column) => ({ column, direction: 'asc' }))
+/**
+ * Rows of a batch that begins with the operator's keys, by window start, then keys: the order of state and of results.
+ * Window starts come as numbers, since comparing 64-bit slots makes a BigInt each time.
+ */
+export function sortedByWindow(op: AggregatePlan, batch: Batch, startsMs: Float64Array): Int32Array {
+  const keys = op.keys.length
+  const start: Vector = { type: 'double', values: startsMs, validity: undefined }
+  const fields: Fields = [{ id: 0, name: 'window_start', type: 'double', required: true }, ...batch.fields.slice(0, keys)]
+  return sortedRows(
+    { fields, rows: batch.rows, vectors: [start, ...batch.vectors.slice(0, keys)] },
+    fields.map((field) => ({ column: field.name, direction: 'asc' })),
+  )
 }
 
 /** State of windows that are final at `watermarkMs`, and of those that are not (DESIGN 3.3). Row order is kept. */

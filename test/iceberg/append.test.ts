@@ -5,9 +5,9 @@ import { createTable } from '../../lib/iceberg/create.ts'
 import type { DataFile } from '../../lib/iceberg/data-file.ts'
 import { DELETES_MANIFEST } from '../../lib/iceberg/manifest.ts'
 import { readManifestList, writeManifestList } from '../../lib/iceberg/manifest-list.ts'
-import { currentSnapshot, parseMetadata } from '../../lib/iceberg/metadata.ts'
+import { currentSnapshot, parseMetadata, serializeMetadata } from '../../lib/iceberg/metadata.ts'
 import { nextVersion, objectLocation } from '../../lib/iceberg/paths.ts'
-import { manifestsOf, planFiles, snapshotAsOf, snapshots } from '../../lib/iceberg/scan.ts'
+import { loadTable, manifestsOf, metadataCache, planFiles, snapshotAsOf, snapshots } from '../../lib/iceberg/scan.ts'
 import type { Objects } from '../../lib/ports/objects.ts'
 import { fileOf, NOW, seededRandom, tradesId, tradesMetadata, tradesPlan, tradesTable } from './fixtures.ts'
 
@@ -295,6 +295,29 @@ describe('append', () => {
       ),
       { numRuns: 30 },
     )
+  })
+})
+
+describe('the metadata cache', () => {
+  it('spares reading what was read, and never hides a swap', async () => {
+    const { catalog, objects, load } = await tradesTable()
+    const cache = metadataCache()
+    const read = () => loadTable(catalog, objects, tradesId, cache)
+    const first = await read()
+    await objects.delete(first!.pointer.metadataLocation)
+    expect((await read())?.metadata).toBe(first?.metadata)
+    await expect(load()).rejects.toMatchObject({ kind: 'Corrupt' })
+    const next = { ...first!.metadata, properties: { swapped: 'yes' } }
+    await objects.put('memory://w/next.metadata.json', [serializeMetadata(next)])
+    await catalog.swap(tradesId, first!.pointer, 'memory://w/next.metadata.json')
+    expect((await read())?.metadata).toEqual(next)
+  })
+
+  it('keeps as many files as it may, those last used', () => {
+    const cache = metadataCache(2)
+    const metadata = tradesMetadata()
+    for (const location of ['a', 'b', 'a', 'c']) if (cache.get(location) === undefined) cache.set(location, metadata)
+    expect(['a', 'b', 'c'].map((location) => cache.get(location) !== undefined)).toEqual([true, false, true])
   })
 })
 

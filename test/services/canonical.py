@@ -143,7 +143,7 @@ def check_offsets(offsets):
 
 
 def run_reader(name, read, expected_dir):
-    """Compares all tables and exits: 0 equal, 1 different.
+    """Compares all tables and tells whether they are equal; differences go to stderr.
 
     `read(table)` returns an Arrow table, a schema for check_schema (or None) and a note for people.
     """
@@ -161,4 +161,4 @@ def run_reader(name, read, expected_dir):
     complaints += check_offsets(offsets)
     for complaint in complaints:
         print(complaint, file=sys.stderr)
-    sys.exit(1 if complaints else 0)
+    return not complaints

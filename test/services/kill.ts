@@ -21,6 +21,8 @@ const SERVICES = process.env.FRAZIL_SERVICES ?? join(REPO, '.frazil-services')
 const READER = join(SERVICES, 'venv/bin/python')
 const PYTHON = process.env.PYTHON ?? 'python3.11'
 const PIPELINE = 'pipelines/trades.ts'
+/** Many commits, so that many kills fall into one. */
+const COMMIT_INTERVAL = '100ms'
 /** Kills in one round: one, and half as often each further one. */
 const KILLS_PER_ROUND_MAX = 4
 /** A point may lie past the end of a run; so many rounds in a row without a kill mean that something is wrong. */
@@ -161,7 +163,13 @@ async function main(): Promise<boolean> {
   const work = mkdtempSync(join(SERVICES, 'kill-'))
   const expected = values.expected ?? join(work, 'expected')
   const input = await prepare(mode, work, { count: Number(values.count ?? 100_000), seed, brokers: values.brokers })
-  const args = [...input, '--until-end', ...(values['run-args']?.split(' ').filter(Boolean) ?? [])]
+  const args = [
+    ...input,
+    '--until-end',
+    '--commit-interval',
+    COMMIT_INTERVAL,
+    ...(values['run-args']?.split(' ').filter(Boolean) ?? []),
+  ]
 
   const check = async (warehouse: string): Promise<string | undefined> => {
     try {

@@ -37,8 +37,8 @@ def main(warehouse, expected_dir):
         arrow = engine.execute(f"SELECT {columns} FROM iceberg_scan(?)", [found[0].removeprefix(FILE_SCHEME)]).to_arrow_table()
         return arrow, None, ""
 
-    run_reader("duckdb", read, expected_dir)
+    return run_reader("duckdb", read, expected_dir)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(0 if main(*sys.argv[1:]) else 1)

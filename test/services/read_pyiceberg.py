@@ -28,8 +28,8 @@ def main(warehouse, expected_dir):
         note = f"; {len(table.snapshots())} snapshots, {files} files, {size / 1e6:.2f} MB, partitioned by {partitioned or 'nothing'}, marker {marker}"
         return table.scan().to_arrow(), schema, note
 
-    run_reader("pyiceberg", read, expected_dir)
+    return run_reader("pyiceberg", read, expected_dir)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(0 if main(*sys.argv[1:]) else 1)

@@ -64,10 +64,12 @@ step() { # name command...
 
 node() { "$NODE" --disable-warning=TimeoutNegativeWarning "$@"; }
 frazil_run() { node lib/cli/main.ts run pipelines/trades.ts --json --until-end "$@"; }
+for_spark=()
 readers() { # name warehouse expected
-  for reader in pyiceberg duckdb spark; do
+  for reader in pyiceberg duckdb; do
     step "$reader reads what was written from $1" "$PY" "$SERVICES_SRC/read_$reader.py" "$2" "$3" || true
   done
+  for_spark+=("$2" "$3")
 }
 stop_here() {
   echo "$passed passed, $failed failed"
@@ -111,6 +113,8 @@ from_file() { # name form options-of-trades...
 from_file values input --count "$COUNT"
 from_file events events --count "$COUNT" "${AHEAD[@]}" --events --timestamps --duplicates 0.3 --batch 3000
 from_file extremes input --count "$EXTREME_COUNT" "${AHEAD[@]}"
+
+[ ${#for_spark[@]} = 0 ] || step 'spark reads all that was written' "$PY" "$SERVICES_SRC/read_spark.py" "${for_spark[@]}" || true
 
 # 3. Killed at random points.
 if [ "$KILL" = yes ]; then
