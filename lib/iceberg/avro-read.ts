@@ -194,16 +194,14 @@ class Source {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
-  /** Zigzag, 7 bits a byte: the common short ones as 32-bit integers, the rest as bigint. */
+  /** Zigzag, 7 bits a byte. */
   long(): bigint {
-    let low = 0
-    for (let shift = 0; shift < 28; shift += 7) {
-      const byte = this.view.getUint8(this.at++)
-      low |= (byte & 0x7f) << shift
-      if (byte < 0x80) return BigInt((low >>> 1) ^ -(low & 1))
-    }
-    let value = BigInt(low)
-    for (let shift = 28n; shift < 70n; shift += 7n) {
+    const start = this.at
+    const short = this.#short()
+    if (short !== undefined) return BigInt(short)
+    this.at = start
+    let value = 0n
+    for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = this.view.getUint8(this.at++)
       value |= BigInt(byte & 0x7f) << shift
       if (byte < 0x80) return BigInt.asIntN(64, (value >> 1n) ^ -(value & 1n))
@@ -211,26 +209,46 @@ class Source {
     throw corrupt('expected a long of at most 10 bytes.')
   }
 
+  /** A number of at most 4 bytes, as nearly all are; undefined when more follow. */
+  #short(): number | undefined {
+    let bits = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.view.getUint8(this.at++)
+      bits |= (byte & 0x7f) << shift
+      if (byte < 0x80) return (bits >>> 1) ^ -(bits & 1)
+    }
+    return undefined
+  }
+
+  /** Rounded beyond 2^53: for numbers that are then held against a bound far below. */
+  #number(): number {
+    const start = this.at
+    const short = this.#short()
+    if (short !== undefined) return short
+    this.at = start
+    return Number(this.long())
+  }
+
   int(): number {
-    const value = this.long()
-    if (BigInt.asIntN(32, value) !== value) throw corrupt(`expected an int, found ${value}.`)
-    return Number(value)
+    const value = this.#number()
+    if ((value | 0) !== value) throw corrupt(`expected an int, found ${value}.`)
+    return value
   }
 
   /** A number from 0 to `most`. */
   length(most: number): number {
-    const value = this.long()
-    if (value < 0n || value > BigInt(most)) throw corrupt(`expected a number from 0 to ${most}, found ${value}.`)
-    return Number(value)
+    const value = this.#number()
+    if (value < 0 || value > most) throw corrupt(`expected a number from 0 to ${most}, found ${value}.`)
+    return value
   }
 
   /** Items in the next block of an array or map; a negative count is followed by the block's size in bytes. */
   count(): number {
-    const value = this.long()
-    const count = value < 0n ? -value : value
-    if (value < 0n) this.length(this.view.byteLength)
-    if (count > BigInt(MAX_ITEMS)) throw corrupt(`expected at most ${MAX_ITEMS} items, found ${count}.`)
-    return Number(count)
+    const value = this.#number()
+    if (value < 0) this.length(this.view.byteLength)
+    const count = Math.abs(value)
+    if (count > MAX_ITEMS) throw corrupt(`expected at most ${MAX_ITEMS} items, found ${count}.`)
+    return count
   }
 
   take(length: number): Uint8Array {

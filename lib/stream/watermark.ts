@@ -25,12 +25,3 @@ export function judge(eventTimeMs: Float64Array, rows: number, before: number, d
 export function isPast(windowEndMs: number, allowedLatenessMs: number, watermarkMs: number): boolean {
   return windowEndMs + allowedLatenessMs <= watermarkMs
 }
-
-/** The pipeline's watermark: the least over its partitions, and never below what it was (PROTOCOL-REVIEW 22, 23). */
-export function pipelineWatermark(previous: number, partitions: readonly number[]): number {
-  if (partitions.length === 0) return previous
-  return Math.max(
-    previous,
-    partitions.reduce((least, watermark) => Math.min(least, watermark)),
-  )
-}

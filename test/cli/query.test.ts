@@ -131,11 +131,11 @@ describe('time travel', () => {
     expect(unknown.code).toBe(2)
     const id = /snapshots: (\d+) of/.exec(unknown.stderr)?.[1]
     expect(await travel(`raw_trades FOR VERSION AS OF ${id}`)).toBe(n)
-    const [both] = await rowsOf<{ now: number; then: number }>(
-      `SELECT (SELECT count(*) FROM raw_trades) AS now, (SELECT count(*) FROM raw_trades FOR VERSION AS OF ${id} AS r) AS then`,
+    const [both] = await rowsOf<{ now: number; earlier: number }>(
+      `SELECT (SELECT count(*) FROM raw_trades) AS now, (SELECT count(*) FROM raw_trades FOR VERSION AS OF ${id} AS r) AS earlier`,
       grown,
     )
-    expect(both).toEqual({ now: 2 * n, then: n })
+    expect(both).toEqual({ now: 2 * n, earlier: n })
 
     const early = await frazil('query', "SELECT * FROM raw_trades FOR TIMESTAMP AS OF '1999-01-01'", '--warehouse', grown)
     expect(early.stderr).toContain('expected a time at or after its first snapshot')

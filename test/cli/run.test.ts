@@ -89,7 +89,7 @@ test('tables tells rows, files, marker and partitioning', async () => {
   )
 })
 
-test('--version loads neither DuckDB nor the runtime: it costs little more than Node itself', async () => {
+test('--version and --help load neither DuckDB nor the runtime', async () => {
   const imported = [
     ...readFileSync(join(import.meta.dirname, '../../lib/cli/program.ts'), 'utf8').matchAll(/^import (?!type)[^']*'([^']+)'/gm),
   ]

@@ -299,6 +299,9 @@ export async function check(history: History): Promise<Checked> {
       case 'swap':
         onTable(event.table, event.location, event.at === 'create')
         break
+      case 'destroy':
+        present.delete(event.location)
+        break
       case 'replace':
         replaced.add(event.table)
         break

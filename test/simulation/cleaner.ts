@@ -1,4 +1,35 @@
-import type { Stores } from './ports.ts'
+import type { Event, Stores } from './ports.ts'
+
+interface Body {
+  readonly n: number
+  readonly sources: Record<string, Record<string, { slot: number }>>
+  readonly state: Record<string, { object: string }[]>
+  readonly intents: Record<string, { files: { path: string }[] }[]>
+}
+
+interface LastCheckpoint {
+  readonly name: string
+  readonly body: Body
+  /** What took effect since its body was appended. */
+  readonly since: readonly Event[]
+}
+
+async function lastCheckpoint({ events, archive }: Stores, staging: string): Promise<LastCheckpoint | undefined> {
+  const names = events.map((event) =>
+    event.at === 'put' && event.key.startsWith('checkpoint/')
+      ? (JSON.parse(event.value) as { body: { name: string } | null }).body?.name
+      : undefined,
+  )
+  const name = names.findLast((candidate) => candidate !== undefined)
+  const bytes = name === undefined ? undefined : archive.get(staging + name)
+  if (name === undefined || bytes === undefined) return undefined
+  return { name, body: JSON.parse(Buffer.from(bytes).toString()) as Body, since: events.slice(names.indexOf(name)) }
+}
+
+const consumedSlot = (body: Body | undefined, logKey: string): number => {
+  const [, , source, , , partition] = logKey.split('/')
+  return body?.sources[source]?.[partition]?.slot ?? 0
+}
 
 /**
  * What cleaning may delete, decided from the logs alone (PROTOCOL-REVIEW 6, 7, 13): segments each of whose slots is consumed,
@@ -6,37 +37,44 @@ import type { Stores } from './ports.ts'
  * simulation, so that readers meet objects that are gone.
  */
 export async function deadObjects(stores: Stores, staging: string): Promise<string[]> {
-  const checkpoint = [...stores.events].reverse().find((event) => event.at === 'put' && event.key.startsWith('checkpoint/'))
-  if (checkpoint?.at !== 'put') return []
-  const { body: ref } = JSON.parse(checkpoint.value) as { body: { name: string } | null }
-  if (ref === null) return []
-  const bytes = await stores.objects.get(staging + ref.name)
-  if (bytes === undefined) return []
-  const body = JSON.parse(Buffer.from(bytes).toString()) as {
-    n: number
-    sources: Record<string, Record<string, { slot: number }>>
-    state: Record<string, { object: string }[]>
-  }
-  const live = new Set([ref.name, ...Object.values(body.state).flatMap((refs) => refs.map((state) => state.object))])
+  const last = await lastCheckpoint(stores, staging)
+  if (last === undefined) return []
+  const { body, name } = last
+  const live = new Set([name, ...Object.values(body.state).flatMap((refs) => refs.map((state) => state.object))])
   const dead: string[] = []
   for await (const { location } of stores.objects.list(staging)) {
-    const name = location.slice(staging.length)
-    if (live.has(name)) continue
-    const n = Number.parseInt(name.slice(name.lastIndexOf('/') + 1), 10)
-    if (name.includes('/checkpoints/') || name.includes('/state/')) {
-      if (n <= body.n) dead.push(location)
-    } else if (name.includes('/segments/')) {
-      const segment = Buffer.from((await stores.objects.get(location)) ?? [])
+    const object = location.slice(staging.length)
+    if (live.has(object)) continue
+    if (object.includes('/checkpoints/') || object.includes('/state/')) {
+      if (Number.parseInt(object.slice(object.lastIndexOf('/') + 1), 10) <= body.n) dead.push(location)
+    } else if (object.includes('/segments/')) {
+      const segment = Buffer.from(stores.archive.get(location) ?? [])
       const end = segment.length - 8
       const footer = JSON.parse(segment.toString('utf8', end - segment.readUInt32LE(end), end)) as {
         pairs: { log: string; slot: number }[]
       }
-      const consumed = ({ log, slot }: { log: string; slot: number }) => {
-        const [, , source, , , partition] = log.split('/')
-        return slot <= (body.sources[source]?.[partition]?.slot ?? 0)
-      }
-      if (footer.pairs.length > 0 && footer.pairs.every(consumed)) dead.push(location)
+      if (footer.pairs.length > 0 && footer.pairs.every(({ log, slot }) => slot <= consumedSlot(body, log))) dead.push(location)
     }
   }
   return dead
+}
+
+/** Segments that an entry names which no checkpoint has consumed. */
+export async function unconsumedSegments(stores: Stores, staging: string): Promise<string[]> {
+  const body = (await lastCheckpoint(stores, staging))?.body
+  return stores.events.flatMap((event) => {
+    if (event.at !== 'put' || !event.key.startsWith('staging/') || event.slot <= consumedSlot(body, event.key)) return []
+    const { segment } = JSON.parse(event.value) as { segment: string | null }
+    return segment === null ? [] : [staging + segment]
+  })
+}
+
+/** Data files that the last checkpoint names and whose table was not written to since. */
+export async function unappliedFiles(stores: Stores, staging: string): Promise<string[]> {
+  const last = await lastCheckpoint(stores, staging)
+  if (last === undefined) return []
+  const written = new Set(last.since.flatMap((event) => (event.at === 'swap' ? [event.table] : [])))
+  return Object.entries(last.body.intents).flatMap(([table, intents]) =>
+    written.has(table) ? [] : intents.flatMap((intent) => intent.files.map((file) => file.path)),
+  )
 }

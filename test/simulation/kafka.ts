@@ -115,6 +115,7 @@ export function layOut(
   const times = partitions.map(() => shape.startMs + rng.between(-90_000, 90_000))
   const weights = partitions.map(() => (rng.chance(0.15) ? 0.05 : 0.2 + rng.next()))
   const heavy = Math.max(...weights)
+  const seen: number[] = []
   for (let i = 0; i < shape.records; i++) {
     let partition = rng.int(shape.partitions)
     while (rng.next() * heavy > weights[partition]) partition = rng.int(shape.partitions)
@@ -122,7 +123,10 @@ export function layOut(
     const jitter = rng.chance(0.12) ? -rng.between(20_000, 260_000) : rng.chance(0.5) ? rng.between(-9_000, 9_000) : 0
     // Now and then exactly on a window's edge, where off-by-one lives.
     const raw = times[partition] + jitter
-    const eventTimeMs = rng.chance(0.15) ? Math.round(raw / 5000) * 5000 : raw
+    const edged = rng.chance(0.15) ? Math.round(raw / 5000) * 5000 : raw
+    // Now and then at the same moment as another record, where the order of partitions and offsets decides.
+    const eventTimeMs = seen.length > 0 && rng.chance(0.12) ? rng.pick(seen) : edged
+    seen.push(eventTimeMs)
     const kafkaMs = times[partition] + rng.between(-2_000, 2_000)
     const made = content(rng, eventTimeMs, shape.withTimestamps ? kafkaMs : Number.NaN)
     if (rng.chance(shape.gaps)) offsets[partition] += rng.between(1, 3)

@@ -71,6 +71,8 @@ export interface FaultRates {
   readonly after: number
   readonly late: number
   readonly freeze: number
+  /** Freezes right before an append to a staging log: the zombies of PROTOCOL-REVIEW 2. */
+  readonly freezeAppend: number
   /** How long a freeze is at most, ms. */
   readonly freezeMs: number
 }
@@ -230,13 +232,13 @@ export function createKernel(options: KernelOptions) {
     },
 
     /** What befalls the port call that an actor is about to make. */
-    drawFault(actor: Actor, write: boolean): Fault {
+    drawFault(actor: Actor, write: boolean, append: boolean): Fault {
       if (faults === undefined) return 'none'
       let dice = rng.next()
       const hit = (rate: number) => (dice -= rate) < 0
       let fault: Fault = 'none'
       if (hit(faults.crash)) fault = rng.chance(0.5) ? 'crashBefore' : 'crashAfter'
-      else if (hit(faults.freeze)) {
+      else if (hit(faults.freeze + (append ? faults.freezeAppend : 0))) {
         actor.frozenUntil = now + rng.between(5, faults.freezeMs)
         fault = 'freeze'
       } else if (hit(faults.before)) fault = 'failBefore'

@@ -194,6 +194,13 @@ export const MUTANTS: readonly Mutant[] = [
     seeds: [],
   },
   {
+    name: 'commits-missing-files',
+    rule: '13',
+    without: 'before files are added to a table they are seen to exist',
+    edits: [{ file: 'lib/runtime/apply.ts', find: 'await assertFilesExist(runtime, files)', replace: '' }],
+    seeds: [],
+  },
+  {
     name: 'loser-goes-on',
     rule: '14',
     without: 'the loser of a checkpoint race applies nothing',
@@ -252,8 +259,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/protocol/marker.ts',
-        find: 'if (table.marker === undefined) return {',
-        replace: "if (table.marker === undefined) return { verdict: 'Apply' }\n  if (table.marker === undefined) return {",
+        find: 'if (table.marker === undefined)',
+        replace: "if (table.marker === undefined) return { verdict: 'Apply' }\n  if (table.marker === undefined)",
       },
     ],
     seeds: [],
@@ -301,19 +308,6 @@ export const MUTANTS: readonly Mutant[] = [
     seeds: [],
   },
   {
-    name: 'judges-by-itself',
-    rule: '21',
-    without: 'a record never sees itself',
-    edits: [
-      {
-        file: 'lib/stream/watermark.ts',
-        find: 'out[i] = watermark',
-        replace: 'out[i] = Math.max(watermark, eventTimeMs[i] - delayMs)',
-      },
-    ],
-    seeds: [],
-  },
-  {
     name: 'skips-silent-partitions',
     rule: '22',
     without: 'a partition without entries counts as minus infinity',
@@ -344,6 +338,15 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '23',
     without: 'a partition that joins starts from the closed watermark',
     edits: [{ file: 'lib/protocol/checkpoint.ts', find: 'floor: last?.watermark ?? null })', replace: 'floor: null })' }],
+    seeds: [],
+  },
+  {
+    name: 'open-forgets',
+    rule: '23',
+    without: 'an open entry carries the last checkpoint forward',
+    edits: [
+      { file: 'lib/protocol/checkpoint.ts', find: 'body: last?.entry.body ?? null, opened:', replace: 'body: null, opened:' },
+    ],
     seeds: [],
   },
   {

@@ -14,6 +14,8 @@ export type Event =
   /** A disaster: from here on the table is not ours to write. */
   | { readonly at: 'replace'; readonly by: string; readonly table: string; readonly location: string }
   | { readonly at: 'object'; readonly by: string; readonly location: string }
+  /** A disaster: an object is lost. */
+  | { readonly at: 'destroy'; readonly by: string; readonly location: string }
   | { readonly at: 'delete'; readonly by: string; readonly location: string }
   /** A call of `advance` begins: the offset after the last record there was on each partition. */
   | { readonly at: 'advance'; readonly by: string; readonly source: string; readonly ends: readonly number[] }
@@ -29,6 +31,8 @@ export interface Stores {
   readonly events: Event[]
   /** Every object ever written, also those deleted since. */
   readonly archive: Map<string, Uint8Array>
+  /** Called right after a checkpoint was appended, before anyone can act on it. */
+  afterCheckpoint: (() => Promise<void>) | undefined
 }
 
 /** Who makes a call. One container (a warm function) serves one actor after another. */
@@ -53,7 +57,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
   ): Promise<T> => {
     const actor = holder.actor
     await kernel.gate(actor, label)
-    let fault = kernel.drawFault(actor, write)
+    let fault = kernel.drawFault(actor, write, label.startsWith('log.put staging'))
     if (fault === 'freeze') {
       await kernel.gate(actor, `${label} FROZEN`)
       fault = 'none'
@@ -89,7 +93,10 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
     put: (key, slot, value) =>
       call(`log.put ${key} #${slot}`, true, async (by) => {
         const result = await stores.log.put(key, slot, value)
-        if (result.won) events.push({ at: 'put', by, key, slot, value })
+        if (result.won) {
+          events.push({ at: 'put', by, key, slot, value })
+          if (key.startsWith('checkpoint/')) await stores.afterCheckpoint?.()
+        }
         return result
       }),
     read: (key, after, maxItems) => call(`log.read ${key} >${after}`, false, () => stores.log.read(key, after, maxItems)),

@@ -57,23 +57,25 @@ export function scenarioOf(seed: number, variant: number): Scenario {
 
   // Disasters from which nothing recovers: the run ends halted, so these seeds have no complete tables to compare.
   const disaster = topic.next()
-  const vanishes = disaster < 0.04
-  const replaced = disaster > 0.94 ? topic.pick(['uuid', 'incarnation', 'marker', 'rollback'] as const) : undefined
+  const vanishes = disaster < 0.05
+  const replaced = disaster > 0.92 ? topic.pick(['uuid', 'incarnation', 'marker', 'rollback'] as const) : undefined
 
   const rng = createRng(seed, 2000 + variant)
   const level = rng.next()
   const heavy = level > 0.55
   const rate = (most: number) => (rng.chance(0.4) ? 0 : rng.next() * most * (heavy ? 1 : 0.3))
+  const zombies = rng.chance(0.12)
   const faults: FaultRates | undefined =
     level < 0.12
       ? undefined
       : {
           crash: rate(0.05),
           freeze: rate(0.05),
+          freezeAppend: zombies ? 0.3 : 0,
           before: rate(0.06),
           after: rate(0.1),
           late: rate(0.1),
-          freezeMs: rng.pick([60, 400, 3000]),
+          freezeMs: zombies ? 1500 : rng.pick([60, 400, 3000]),
         }
   return {
     workload,
@@ -87,11 +89,11 @@ export function scenarioOf(seed: number, variant: number): Scenario {
     pollers: rng.between(1, partitions),
     provisioners: rng.chance(0.3) ? 2 : 1,
     committers: rng.chance(0.5) ? 2 : 1,
-    commitEveryMs: rng.pick([40, 200, 600]),
+    commitEveryMs: zombies ? 40 : rng.pick([40, 200, 600]),
     batchMax: rng.pick([2, 5, 12]),
-    duplicates: rng.chance(0.6) ? rng.next() * 0.4 : 0,
+    duplicates: zombies || rng.chance(0.6) ? rng.next() * 0.4 : 0,
     slowProducer: rng.chance(0.5),
-    trims: rng.chance(0.4),
+    trims: zombies || rng.chance(0.4),
     advances,
     foreign: replaced === undefined && rng.chance(0.25) ? rng.between(1, 6) : 0,
     joiner: joins ? partitions - 1 : undefined,

@@ -9,7 +9,7 @@ import { provision } from '../../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Runtime } from '../../lib/runtime/runtime.ts'
 import { trim } from '../../lib/runtime/trim.ts'
 import { type Checked, check, type History } from './checkers.ts'
-import { deadObjects } from './cleaner.ts'
+import { deadObjects, unappliedFiles, unconsumedSegments } from './cleaner.ts'
 import { replaceTable, touchTable } from './foreign.ts'
 import { createBroker, deliveriesOf, layOut, type SimBroker, type SimRecord } from './kafka.ts'
 import { type Actor, createKernel, createRng, type Kernel, type Outcome, type Rng, Violation } from './kernel.ts'
@@ -87,7 +87,15 @@ export async function simulate(seed: number, variant = 0): Promise<Result> {
   const broker = createBroker(topic)
   const events: Event[] = []
   const archive = new Map<string, Uint8Array>()
-  const stores: Stores = { log: memoryLog(), objects: memoryObjects(), catalog: memoryCatalog(), broker, events, archive }
+  const stores: Stores = {
+    log: memoryLog(),
+    objects: memoryObjects(),
+    catalog: memoryCatalog(),
+    broker,
+    events,
+    archive,
+    afterCheckpoint: undefined,
+  }
   const world: World = {
     kernel,
     rng,
@@ -429,21 +437,29 @@ async function cleaner(world: World, actor: Actor): Promise<void> {
   }
 }
 
-/** Destroys a segment that is still needed. Commit must halt; whoever has read it already may go on. */
+/** Destroys an object that is still needed. Commit must halt; whoever has read it already may go on. */
 async function vandal(world: World, actor: Actor): Promise<void> {
   const { kernel, rng, stores } = world
+  const destroy = async (needed: readonly string[]): Promise<boolean> => {
+    if (world.stop || world.halted || needed.length === 0) return false
+    const location = rng.pick(needed)
+    world.halted = true
+    kernel.note(`vandal destroys ${location}`)
+    await stores.objects.delete(location)
+    return true
+  }
   await untilProvisioned(world, actor)
   await kernel.sleep(actor, rng.between(20, 200))
-  while (!world.stop && !world.halted) {
-    await kernel.sleep(actor, 5)
-    const dead = new Set(await deadObjects(stores, STAGING))
-    for await (const { location } of stores.objects.list(`${STAGING}${world.workload.oracle.pipeline}/`)) {
-      if (!location.includes('/segments/') || dead.has(location)) continue
-      world.halted = true
-      kernel.note(`vandal destroys ${location}`)
-      await stores.objects.delete(location)
-      break
-    }
+  if (rng.chance(0.5)) {
+    while (!world.stop && !(await destroy(await unconsumedSegments(stores, STAGING)))) await kernel.sleep(actor, 2)
+    return
+  }
+  // At once, or an applier that has just seen the file would be blamed.
+  stores.afterCheckpoint = async () => {
+    const files = await unappliedFiles(stores, STAGING)
+    if (await destroy(files))
+      for (const location of files)
+        if ((await stores.objects.size(location)) === undefined) stores.events.push({ at: 'destroy', by: actor.name, location })
   }
 }
 
@@ -500,6 +516,8 @@ async function replace(world: World, kind: Replacement): Promise<void> {
   const { stores, workload, kernel } = world
   const [{ table }] = workload.oracle.aggregates
   const id = { namespace: workload.plan.namespace, name: table }
+  // Before the first checkpoint nothing is pinned yet.
+  if (!stores.events.some((event) => event.at === 'swap' && event.table === table)) return
   const location = await replaceTable(stores, id, kind, `frazil.${workload.oracle.pipeline}.marker`)
   if (location === undefined) return
   world.halted = true

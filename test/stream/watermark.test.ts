@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isPast, judge, pipelineWatermark } from '../../lib/stream/watermark.ts'
+import { isPast, judge } from '../../lib/stream/watermark.ts'
 import { assignWindows, windowEnd, windowStart } from '../../lib/stream/windows.ts'
 
 const NONE = Number.NEGATIVE_INFINITY
@@ -39,15 +39,6 @@ describe('the watermark of a partition', () => {
         expect([...left, ...right]).toEqual([...whole])
       }),
     )
-  })
-})
-
-describe('the watermark of a pipeline', () => {
-  test('is the least over its partitions and never falls', () => {
-    expect(pipelineWatermark(NONE, [5, 3, 9])).toBe(3)
-    expect(pipelineWatermark(4, [5, 3, 9])).toBe(4)
-    expect(pipelineWatermark(NONE, [5, NONE])).toBe(NONE)
-    expect(pipelineWatermark(7, [])).toBe(7)
   })
 })
 
