@@ -46,7 +46,7 @@ async function applyTable(runtime: Runtime, name: string, body: Body, last: Last
   const pipeline = runtime.plan.name
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
-    const table = await loadTable(catalog, objects, id)
+    const table = await loadTable(catalog, objects, id, runtime.metadata)
     if (table === undefined) throw refuseTable(runtime, name, 'it does not exist any more')
     const expected = { uuid, incarnation: runtime.incarnation, need, body: body.n, last: last.n }
     const verdict = decideApply(viewOf(pipeline, table.metadata), expected)

@@ -1,9 +1,7 @@
 import { refused, unavailable } from '../errors.ts'
 import { createTable, newTable } from '../iceberg/create.ts'
-import { currentSchema, defaultSpec } from '../iceberg/metadata.ts'
 import { loadTable } from '../iceberg/scan.ts'
-import { fieldsOf, partitionByOf, partitionName } from '../iceberg/schema.ts'
-import type { TableMetadata } from '../iceberg/types.ts'
+import { mismatch } from '../iceberg/schema.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { decideOpen } from '../protocol/checkpoint.ts'
 import { formatMarker, markerProperty } from '../protocol/marker.ts'
@@ -24,7 +22,13 @@ async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> 
   const id = tableId(runtime, plan.name)
   for (;;) {
     const existing = await loadTable(catalog, objects, id)
-    if (existing !== undefined) return assertFits(runtime, existing.metadata, plan)
+    if (existing !== undefined) {
+      const why = mismatch(existing.metadata, plan)
+      if (why === undefined) return
+      throw refused(
+        `Cannot use table ${id.namespace}.${id.name}: ${why}. Change the pipeline back, or give it another table name: tables are not changed yet.`,
+      )
+    }
     const metadata = newTable({
       uuid: random.uuid(),
       location: tableLocation(runtime, plan.name),
@@ -35,25 +39,6 @@ async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> 
     if (await createTable({ catalog, objects, random, id, metadata })) return
   }
 }
-
-/** Refuses a table that the plan's rows do not fit: tables are not changed yet. */
-function assertFits(runtime: Runtime, metadata: TableMetadata, plan: TablePlan): void {
-  const found = shapeOf(
-    fieldsOf(currentSchema(metadata)).map(({ name, type, required }) => `${name} ${type}${required ? '' : '?'}`),
-    partitionByOf(defaultSpec(metadata), currentSchema(metadata)).map(partitionName),
-  )
-  const expected = shapeOf(
-    plan.fields.map(({ name, type, required }) => `${name} ${type}${required ? '' : '?'}`),
-    plan.partitionBy.map(partitionName),
-  )
-  if (found !== expected)
-    throw refused(
-      `Cannot use table ${runtime.plan.namespace}.${plan.name}: expected ${expected}, found ${found}. Change the pipeline back, or give it another table name.`,
-    )
-}
-
-const shapeOf = (columns: readonly string[], partitions: readonly string[]): string =>
-  `(${columns.join(', ')})${partitions.length === 0 ? '' : ` by ${partitions.join(', ')}`}`
 
 /**
  * Lets partitions join by an `open` entry in the checkpoint log (PROTOCOL-REVIEW 23). Whoever loses the race for the slot

@@ -1,5 +1,6 @@
 import { type JsonDecoder, jsonDecoder } from '../columns/decode-json.ts'
 import { refused } from '../errors.ts'
+import { type MetadataCache, metadataCache } from '../iceberg/scan.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalog, TableId } from '../ports/catalog.ts'
@@ -53,6 +54,8 @@ export interface Runtime {
   readonly limits: Limits
   /** By source id. */
   readonly decoders: ReadonlyMap<string, JsonDecoder>
+  /** Metadata files are immutable, so what was parsed once is kept; the pointer is asked for every time. */
+  readonly metadata: MetadataCache
 }
 
 export interface RuntimeOptions {
@@ -67,7 +70,7 @@ export interface RuntimeOptions {
 export function createRuntime(options: RuntimeOptions): Runtime {
   const decoders = new Map<string, JsonDecoder>()
   for (const source of Object.values(options.plan.sources)) decoders.set(source.id, jsonDecoder(source.input))
-  return { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, decoders }
+  return { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, decoders, metadata: metadataCache() }
 }
 
 /**

@@ -462,6 +462,18 @@ describe('strings', () => {
       expect(one('string', value)).toEqual(rejection('invalid_utf8'))
   })
 
+  test('without an end do not run into the next value', () => {
+    const { batch, rejected } = decode(numbered([{ name: 'x', type: 'string', required: true }]), ['{"x":"open}', x('"a"')])
+    expect(rejected).toEqual([
+      {
+        index: 0,
+        reason: 'invalid_json',
+        detail: 'Cannot decode JSON: expected the end of the string, found the end of the value at byte 11.',
+      },
+    ])
+    expect(batch.vectors[0]).toMatchObject({ entries: 1 })
+  })
+
   test('become a dictionary: equal texts have one code however they were written', () => {
     const { batch } = decode(numbered([{ name: 'x', type: 'string', required: true }]), [
       '{"x":"BUY"}',
