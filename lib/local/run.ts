@@ -7,14 +7,14 @@ import { advanceIdle, advanceToEnd } from '../runtime/advance.ts'
 import type { CommitReport } from '../runtime/commit.ts'
 import { ingest } from '../runtime/ingest.ts'
 import { provision } from '../runtime/provision.ts'
-import { createRuntime, nameIncarnation, type Runtime, tableId } from '../runtime/runtime.ts'
+import { createRuntime, nameIncarnation, type Ports, type Runtime, tableId } from '../runtime/runtime.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { openEventsFile } from './events-file.ts'
 import { openInputFile } from './input-file.ts'
 import { openKafkaSource } from './kafka-source.ts'
 import { takeRunLock } from './run-lock.ts'
 import type { Source } from './source.ts'
-import { openWarehouse, privateDir, type Warehouse } from './warehouse.ts'
+import { openStagingLog, openWarehouse, privateDir, type Warehouse } from './warehouse.ts'
 
 export type RunSource =
   | { readonly kind: 'input'; readonly file: string; readonly partitions: number | undefined }
@@ -78,6 +78,7 @@ export async function run(options: RunOptions): Promise<RunSummary> {
 async function runLocked(options: RunOptions, startedMs: number): Promise<RunSummary> {
   const { plan, signal } = options
   const warehouse = openWarehouse(options.warehouse)
+  const stagingLog = openStagingLog(options.warehouse)
   const progress = progressOf(options, startedMs)
   progress.tell('starting')
   let source: Source | undefined
@@ -85,14 +86,10 @@ async function runLocked(options: RunOptions, startedMs: number): Promise<RunSum
   try {
     const incarnation = await nameIncarnation(warehouse.ports.log, warehouse.ports.random, plan.name)
     source = await openSource(options, warehouse, incarnation)
-    const runtime = createRuntime({
-      plan,
-      ports: { ...warehouse.ports, broker: source },
-      staging: warehouse.staging,
-      warehouse: warehouse.tables,
-      incarnation,
-    })
-    await provision(runtime, await source.partitionsBySource())
+    const runtimeOn = (ports: Ports) =>
+      createRuntime({ plan, ports, staging: warehouse.staging, warehouse: warehouse.tables, incarnation })
+    await provision(runtimeOn(warehouse.ports), await source.partitionsBySource())
+    const runtime = runtimeOn({ ...warehouse.ports, log: stagingLog, broker: source })
     committer = startCommitter({ plan, dir: options.warehouse, incarnation, onReport: progress.committed })
     progress.started()
     await loop(options, runtime, source, committer, progress)
@@ -103,6 +100,7 @@ async function runLocked(options: RunOptions, startedMs: number): Promise<RunSum
   } finally {
     await source?.close()
     await committer?.close()
+    stagingLog.close()
     warehouse.close()
   }
 }

@@ -8,6 +8,11 @@ import { checkPut, checkTrim } from '../ports/log-rules.ts'
 export interface SqliteLogOptions {
   /** How long a call waits for another writer before it throws `Unavailable`. @default 10000 */
   readonly busyTimeoutMs?: number
+  /**
+   * `full`: a put that has resolved survives a power cut, for one fsync a put. `normal`: it survives the process, and a power
+   * cut once a later `full` put of any connection has resolved, since the write-ahead log is one sequence. @default 'full'
+   */
+  readonly synchronous?: 'full' | 'normal'
 }
 
 export interface SqliteLog extends Log {
@@ -17,13 +22,14 @@ export interface SqliteLog extends Log {
 
 /**
  * Logs in one SQLite file, which several processes and worker threads may have open at once. A put that has resolved
- * survives a power cut (WAL, synchronous=FULL: one fsync a put). Calls block the thread: a put costs about one fsync, a read
+ * survives a power cut (WAL, synchronous=FULL: one fsync a put) unless `synchronous` says otherwise. Calls block the thread: a put costs about one fsync, a read
  * microseconds. Throws `Unavailable` when the file cannot be opened, read or written, `Corrupt` when it is damaged.
  */
-export function openSqliteLog(path: string, { busyTimeoutMs = 10_000 }: SqliteLogOptions = {}): SqliteLog {
+export function openSqliteLog(path: string, options: SqliteLogOptions = {}): SqliteLog {
+  const { busyTimeoutMs = 10_000, synchronous = 'full' } = options
   const database = guarded('open', path, () => {
     mkdirSync(dirname(path), { recursive: true })
-    return opened(path, busyTimeoutMs)
+    return opened(path, busyTimeoutMs, synchronous)
   })
 
   // One statement reads tail and floor, so both are of one moment.
@@ -79,11 +85,11 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS log (key TEXT, slot INTEGER, value TEXT NOT NULL, PRIMARY KEY (key, slot)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS floors (key TEXT PRIMARY KEY, floor INTEGER NOT NULL) WITHOUT ROWID;`
 
-function opened(path: string, busyTimeoutMs: number): DatabaseSync {
+function opened(path: string, busyTimeoutMs: number, synchronous: 'full' | 'normal'): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
   try {
     toWriteAheadLog(database, busyTimeoutMs)
-    database.exec('PRAGMA synchronous = FULL')
+    database.exec(`PRAGMA synchronous = ${synchronous}`)
     database.exec(SCHEMA)
     return database
   } catch (error) {

@@ -5,7 +5,7 @@ import type { Broker } from '../ports/broker.ts'
 import type { Ports } from '../runtime/runtime.ts'
 import { fileLocation, fileObjects } from './files.ts'
 import { openSqliteCatalog } from './sqlite-catalog.ts'
-import { openSqliteLog } from './sqlite-log.ts'
+import { openSqliteLog, type SqliteLog } from './sqlite-log.ts'
 import { systemClock, systemRandom } from './system.ts'
 
 /** The embedded warehouse: `DIR/catalog.db`, `DIR/<namespace>/<table>/…`, `DIR/.frazil/` for logs and staging. */
@@ -16,6 +16,15 @@ export interface Warehouse {
   readonly staging: string
   readonly tables: string
   close(): void
+}
+
+/**
+ * A connection for staging beside the warehouse's own. Its puts are not synced one by one: a power cut may take the newest of
+ * them, and the run then reads those records again, since nobody outside was told that they are in. The commit worker's next
+ * put syncs all that went before, so nothing that a checkpoint consumed can be taken.
+ */
+export function openStagingLog(dir: string): SqliteLog {
+  return openSqliteLog(join(privateDir(resolve(dir)), 'logs.db'), { synchronous: 'normal' })
 }
 
 export const privateDir = (dir: string): string => join(dir, '.frazil')

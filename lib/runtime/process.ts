@@ -2,7 +2,7 @@ import type { Batch, Vector } from '../columns/batch.ts'
 import { expectType, vectorOf } from '../columns/batch.ts'
 import type { JsonDecoder, Rejected } from '../columns/decode-json.ts'
 import { evaluateComputed, filterRows } from '../columns/evaluate.ts'
-import { getLong, isSafeLong, setLong, words } from '../columns/numbers.ts'
+import { getQuotient, setLong, setProduct, words } from '../columns/numbers.ts'
 import { batchOf, select, take } from '../columns/operations.ts'
 import type { Records } from '../columns/records.ts'
 import { lookup } from '../lookup.ts'
@@ -155,7 +155,7 @@ function withKafkaColumns(source: SourcePlan, batch: Batch, indexes: Int32Array,
     setLong(offsetWords, i, records.offsets[at])
     const timestamp = records.timestamps[at]
     if (!Number.isNaN(timestamp)) {
-      setLong(timestampWords, i, timestamp * 1000)
+      setProduct(timestampWords, i, timestamp, 1000)
       validity[i] = 1
       present++
     }
@@ -203,18 +203,10 @@ function without(batch: Batch, indexes: Int32Array, rows: ArrayLike<number>): { 
 
 /** Event times in milliseconds: microseconds, floored (DESIGN 3). */
 function eventTimes(batch: Batch, column: string): Float64Array {
-  const vector = expectType(vectorOf(batch, column), 'timestamptz')
-  const view = words(vector.values)
+  const micros = words(expectType(vectorOf(batch, column), 'timestamptz').values)
   const times = new Float64Array(batch.rows)
-  for (let i = 0; i < batch.rows; i++) {
-    times[i] = isSafeLong(view, i) ? Math.floor(getLong(view, i) / 1000) : Number(floorDivide(vector.values[i], 1000n))
-  }
+  for (let i = 0; i < batch.rows; i++) times[i] = getQuotient(micros, i, 1000)
   return times
-}
-
-function floorDivide(a: bigint, b: bigint): bigint {
-  const quotient = a / b
-  return a % b < 0n ? quotient - 1n : quotient
 }
 
 /** Rows whose event time is further than `maxAhead` beyond their Kafka timestamp (DESIGN 3.6). */

@@ -210,12 +210,10 @@ export function createKernel(options: KernelOptions) {
 
     /** Waits for another actor, at most `ms`: the caller gives up, the other goes on as a zombie. */
     async wait(actor: Actor, other: Actor, ms: number): Promise<Outcome> {
-      let entry: Parked | undefined
-      const timeout = new Promise<Outcome>((resolve) => {
-        entry = { actor, label: 'timeout', wakeAt: now + ms, open: () => resolve({ kind: 'timeout' }) }
-        park(entry)
-      })
-      const outcome = await Promise.race([other.outcome, timeout])
+      const timeout = Promise.withResolvers<Outcome>()
+      const entry: Parked = { actor, label: 'timeout', wakeAt: now + ms, open: () => timeout.resolve({ kind: 'timeout' }) }
+      park(entry)
+      const outcome = await Promise.race([other.outcome, timeout.promise])
       const at = parked.indexOf(entry)
       if (at >= 0) parked.splice(at, 1)
       return outcome

@@ -47,7 +47,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
   const withTimestamps = topic.chance(0.85)
   const shape = {
     partitions,
-    records: topic.between(8, topic.chance(0.1) ? 60 : 30),
+    records: topic.between(6, topic.chance(0.1) ? 60 : 22),
     withTimestamps,
     gaps: topic.chance(0.3) ? 0.15 : 0,
   }
