@@ -105,6 +105,8 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
       call(`log.trim ${key} <=${floor}`, true, async (by) => {
         await stores.log.trim(key, floor)
         events.push({ at: 'trim', by, key, floor })
+        // The moment that those who slept through it should wake.
+        if (kernel.rng.chance(0.5)) kernel.thaw()
       }),
   }
   const objects: Objects = {

@@ -90,7 +90,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
     provisioners: rng.chance(0.3) ? 2 : 1,
     committers: rng.chance(0.5) ? 2 : 1,
     commitEveryMs: zombies ? 40 : rng.pick([40, 200, 600]),
-    batchMax: rng.pick([2, 5, 12]),
+    batchMax: zombies ? 2 : rng.pick([2, 5, 12]),
     duplicates: zombies || rng.chance(0.6) ? rng.next() * 0.4 : 0,
     slowProducer: rng.chance(0.5),
     trims: zombies || rng.chance(0.4),

@@ -374,7 +374,7 @@ function duplicate(world: World, actor: Actor, partitions: readonly number[]): v
       const all = broker.fetch(p, 0, Number.MAX_SAFE_INTEGER)
       const acknowledged = all.findIndex((record) => record.offset >= positions[p])
       const from = rng.int((acknowledged < 0 ? all.length : acknowledged) + 1)
-      return all.slice(from, from + rng.between(1, scenario.batchMax * 2))
+      return all.slice(from, from + rng.between(1, Math.max(12, scenario.batchMax * 2)))
     })
     .filter((list) => list.length > 0)
   if (batch.length > 0) void deliver(world, actor, batch)
