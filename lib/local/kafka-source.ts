@@ -18,7 +18,7 @@ export interface KafkaSourceOptions {
 }
 
 /** Bytes asked of one partition at once: about one full batch of small records. */
-const FETCH_BYTES = 2 * 1024 * 1024
+const FETCH_BYTES = 1048576
 /** How long `next` waits for records before it says that there are none for now. */
 const POLL_MS = 500
 
@@ -42,6 +42,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
   /** Offset up to which everything was handed over, control records included; by topic/partition. */
   const positions = new Map<string, number>()
   const lastRecordMs = new Map<string, number>()
+  const starts: { topic: string; partition: number; offset: string }[] = []
   let handedBytes = 0
   let handed: Handed | undefined
   let current: Handed | undefined
@@ -81,7 +82,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
       await heartbeat()
     }
     lastRecordMs.set(key, Date.now())
-    positions.set(key, Number(batch.lastOffset()) + 1)
+    positions.set(key, Math.max(positions.get(key) ?? 0, Number(batch.lastOffset()) + 1))
   }
 
   try {
@@ -90,13 +91,10 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
     for (const { topic } of sources) {
       const stagedTo = await options.positions(topic, partitions.get(topic) ?? [])
       await assertSameTopic(connection, topic, stagedTo)
-      if (stagedTo.size > 0)
-        await connection.admin.setOffsets({
-          groupId,
-          topic,
-          partitions: [...stagedTo].map(([partition, offset]) => ({ partition, offset: String(offset) })),
-        })
-      for (const [partition, offset] of stagedTo) positions.set(`${topic}/${partition}`, offset)
+      for (const [partition, offset] of stagedTo) {
+        positions.set(`${topic}/${partition}`, offset)
+        starts.push({ topic, partition, offset: String(offset) })
+      }
       for (const partition of partitions.get(topic) ?? []) lastRecordMs.set(`${topic}/${partition}`, Date.now())
       await consumer.subscribe({ topic, fromBeginning: true })
     }
@@ -116,6 +114,11 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
     wake()
   })
 
+  // Seeking is possible only once the consumer runs. What it may fetch before that is in the logs and dropped there.
+  const start = async (): Promise<void> => {
+    await consumer.run({ autoCommit: false, eachBatch, partitionsConsumedConcurrently: 1 })
+    for (const position of starts) consumer.seek(position)
+  }
   let running: Promise<void> | undefined
   const waitForBatch = (): Promise<void> =>
     new Promise((resolve) => {
@@ -142,7 +145,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
     async next() {
       current?.staged()
       current = undefined
-      running ??= consumer.run({ autoCommit: false, eachBatch, partitionsConsumedConcurrently: 1 })
+      running ??= start()
       await running
       if (handed === undefined) await waitForBatch()
       if (crash !== undefined)

@@ -229,6 +229,36 @@ describe('layout', () => {
     expect(await readWithHyparquet(fields, file)).toEqual(rows)
   })
 
+  test('offsets name the first byte of each dictionary and data page', () => {
+    const fields = fieldsOf(['string', 'long', 'string'])
+    const rows: Row[] = Array.from({ length: 9000 }, (_, i) => ({ string_0: `${i % 9}`, long_1: BigInt(i), string_2: `${i}` }))
+    const file = writeRows(fields, rows, { pageBytes: 4000, rowGroupBytes: 60_000 })
+    const bytes = bytesOf(file)
+    // PageHeader starts with its type, field 1, an i32 in zigzag: DATA_PAGE is 0, DICTIONARY_PAGE 2.
+    const pageType = (offset: bigint | undefined) => [...bytes.subarray(Number(offset), Number(offset) + 2)]
+    const { row_groups } = metadataOf(file)
+    expect(row_groups.length).toBeGreaterThan(1)
+    let end = 4
+    for (const { columns } of row_groups) {
+      for (const { meta_data } of columns) {
+        const { dictionary_page_offset, data_page_offset, total_compressed_size } = meta_data!
+        expect(Number(dictionary_page_offset ?? data_page_offset)).toBe(end)
+        if (dictionary_page_offset !== undefined) expect(pageType(dictionary_page_offset)).toEqual([0x15, 4])
+        expect(pageType(data_page_offset)).toEqual([0x15, 0])
+        end += Number(total_compressed_size)
+      }
+      const coded = columns.map(({ meta_data }) => meta_data!.dictionary_page_offset !== undefined)
+      expect(coded).toEqual([true, false, false])
+    }
+  })
+
+  test('the footer says that bounds follow the order of the type, else readers ignore them', () => {
+    const file = writeRows(fieldsOf(['long', 'string']), [{ long_0: 1n }])
+    // FileMetaData ends with field 7 (one after created_by): a list of two unions, each with an empty struct as field 1.
+    const footer = file.parts.at(-2)!
+    expect([...footer.slice(-9)]).toEqual([0x19, 0x2c, 0x1c, 0, 0, 0x1c, 0, 0, 0])
+  })
+
   test('no page exceeds its bound, unless one value does', () => {
     const fields = fieldsOf(['string', 'long'])
     const rows: Row[] = Array.from({ length: 2000 }, (_, i) => ({ string_0: `${i}`.padEnd(i % 90), long_1: BigInt(i) }))
