@@ -27,6 +27,9 @@ export function outputOf(json: boolean): Output {
 /** How to call us again: installed, or from a checkout. */
 export const COMMAND = import.meta.url.endsWith('.ts') ? 'npm run --silent frazil --' : 'frazil'
 
+/** How wide a table may be: as the terminal, or undefined for any width. */
+export const tableWidth = (): number | undefined => (process.stdout.isTTY ? process.stdout.columns || undefined : undefined)
+
 async function written(stream: NodeJS.WriteStream, text: string): Promise<void> {
   if (!stream.write(text)) await once(stream, 'drain')
 }

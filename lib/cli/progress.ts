@@ -4,6 +4,8 @@ import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
 /** A terminal's line is rewritten this often; elsewhere a line is a line. */
 const TERMINAL_EVERY_MS = 100
 const LINES_EVERY_MS = 5000
+/** Of terminals that do not say. */
+const DEFAULT_COLUMNS = 80
 
 export interface ProgressDisplay {
   show(progress: RunProgress): void
@@ -24,7 +26,7 @@ export function progressDisplay(stream: NodeJS.WriteStream, quiet: boolean): Pro
       if (nowMs - shownAtMs < everyMs) return
       shownAtMs = nowMs
       const line = progressLine(progress)
-      stream.write(rewrites ? `\r\x1b[2K${line.slice(0, Math.max(1, (stream.columns ?? 80) - 1))}` : `${line}\n`)
+      stream.write(rewrites ? `\r\x1b[2K${line.slice(0, Math.max(1, (stream.columns || DEFAULT_COLUMNS) - 1))}` : `${line}\n`)
     },
     end() {
       if (rewrites) stream.write('\r\x1b[2K')

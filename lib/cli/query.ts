@@ -2,7 +2,7 @@ import type { DuckDBConnection, DuckDBResult, DuckDBValue } from '@duckdb/node-a
 import { corrupt, FrazilError, messageOf, unavailable, usage } from '../errors.ts'
 import { warehouseOf } from './arguments.ts'
 import { shownCount } from './format.ts'
-import { EXIT, type Output } from './output.ts'
+import { EXIT, type Output, tableWidth } from './output.ts'
 import { type ReadWarehouse, readWarehouse, tableName } from './read-warehouse.ts'
 import { sqlTokens } from './sql-tokens.ts'
 import { type Cell, renderTable, styled } from './table.ts'
@@ -67,8 +67,7 @@ async function write(result: DuckDBResult, format: 'table' | 'json' | 'csv', out
   }
   const columns = result.columnTypes().map((type, i) => ({ name: names[i], right: isNumeric(type) }))
   const { rows, count } = await firstRows(result, textOf)
-  const width = process.stdout.isTTY ? process.stdout.columns : undefined
-  await output.data(styled(renderTable(columns, rows, width), process.stdout))
+  await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
   output.note(`${shownCount(count)} ${count === 1 ? 'row' : 'rows'}`)
   if (count > rows.length)
     output.note(`Only the first ${shownCount(rows.length)} are shown. Add a LIMIT, or use --format json or csv.`)

@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { corrupt, usage } from '../errors.ts'
+import { objectLocation } from '../iceberg/paths.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
-import { fileObjects } from '../local/files.ts'
+import { fileLocation, fileObjects } from '../local/files.ts'
 import { openSqliteCatalog } from '../local/sqlite-catalog.ts'
 import type { Objects } from '../ports/objects.ts'
 
@@ -32,6 +33,11 @@ export async function readWarehouse(dir: string): Promise<ReadWarehouse> {
     const objects = fileObjects(root)
     const tables: LoadedTable[] = []
     for (const id of await catalog.list()) {
+      const location = (await catalog.load(id))?.metadataLocation ?? ''
+      if (!objectLocation(location).startsWith(`${fileLocation(root)}/`))
+        throw usage(
+          `Cannot read warehouse ${root}: its table ${id.namespace}.${id.name} lies elsewhere, at ${location}. Tables name files by absolute path: move the warehouse back, or name it by the path it was made at.`,
+        )
       const table = await loadTable(catalog, objects, id)
       if (table === undefined)
         throw corrupt(`Cannot read ${id.namespace}.${id.name}: expected its metadata location in the catalog, found none.`)

@@ -3,7 +3,7 @@ import type { LoadedTable } from '../iceberg/scan.ts'
 import { parseMarker } from '../protocol/marker.ts'
 import { warehouseOf } from './arguments.ts'
 import { shownBytes, shownCount, shownMillis } from './format.ts'
-import { EXIT, type Output } from './output.ts'
+import { EXIT, type Output, tableWidth } from './output.ts'
 import { readWarehouse, tableName } from './read-warehouse.ts'
 import { renderTable, styled } from './table.ts'
 
@@ -58,8 +58,7 @@ export async function tablesCommand(flags: TablesFlags, output: Output): Promise
     markersText(report.markers),
     report.partitioning.join(', ') || '-',
   ])
-  const width = process.stdout.isTTY ? process.stdout.columns : undefined
-  await output.data(styled(renderTable(columns, rows, width), process.stdout))
+  await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
   return EXIT.fine
 }
 

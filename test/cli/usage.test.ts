@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { takeRunLock } from '../../lib/local/run-lock.ts'
-import { frazil, TRADES, tempDir, tradesFile } from './frazil.ts'
+import { frazil, runTrades, TRADES, tempDir, tradesFile } from './frazil.ts'
 
 const dir = tempDir()
 const warehouse = join(dir, 'warehouse')
@@ -102,6 +102,15 @@ describe('what cannot run', () => {
   test('a warehouse that is a file exits 2', async () => {
     const { code, stderr } = await frazil('run', TRADES, '--input', input, '--warehouse', input)
     expect(stderr).toMatch(/^error: Cannot .*trades\.ndjson/)
+    expect(code).toBe(2)
+  })
+
+  test('a warehouse that was moved exits 2 and says where it was', async () => {
+    const made = join(dir, 'made')
+    await runTrades(input, made)
+    renameSync(made, join(dir, 'moved'))
+    const { code, stderr } = await frazil('tables', '--warehouse', join(dir, 'moved'))
+    expect(stderr).toContain(`lies elsewhere, at file://${made}/trades/`)
     expect(code).toBe(2)
   })
 
