@@ -2,8 +2,10 @@ import { styleText } from 'node:util'
 
 export interface TableColumn {
   readonly name: string
-  /** Numbers stand right. */
+  /** Numbers stand right, and are never cut: part of a number is another number. */
   readonly right: boolean
+  /** A text that is never cut either: a name to copy. */
+  readonly whole?: boolean
 }
 
 /** A null cell shows as NULL; a text that reads so is quoted. */
@@ -20,7 +22,7 @@ export function renderTable(columns: readonly TableColumn[], rows: readonly (rea
   const cells = rows.map((row) => row.map(shownCell))
   const names = columns.map((column) => printable(column.name))
   const widths = names.map((name, i) => cells.reduce((most, row) => Math.max(most, length(row[i])), length(name)))
-  if (width !== undefined) narrow(widths, width)
+  if (width !== undefined) narrow(columns, widths, width)
   const line = (row: readonly string[]) =>
     row
       .map((cell, i) => padded(cut(cell, widths[i]), widths[i], columns[i].right))
@@ -61,16 +63,13 @@ function padded(text: string, width: number, right: boolean): string {
   return right ? space + text : text + space
 }
 
-/** Takes from the widest column first, down to `LEAST_WIDTH`. */
-function narrow(widths: number[], width: number): void {
+/** Takes from the widest columns that may be cut, down to `LEAST_WIDTH`; the line is longer when that is not enough. */
+function narrow(columns: readonly TableColumn[], widths: number[], width: number): void {
+  const cuttable = columns.flatMap((column, i) => (column.right || column.whole === true ? [] : [i]))
   let over = widths.reduce((sum, w) => sum + w, GAP.length * (widths.length - 1)) - width
-  while (over > 0) {
-    const widest = Math.max(...widths)
-    if (widest <= LEAST_WIDTH) return
-    const next = Math.max(LEAST_WIDTH, ...widths.filter((w) => w < widest))
-    const at = widths.indexOf(widest)
-    const take = Math.min(over, Math.max(1, widest - next))
-    widths[at] = Math.max(LEAST_WIDTH, widest - take)
-    over -= take
+  for (; over > 0; over--) {
+    const widest = cuttable.reduce((best, i) => (widths[i] > widths[best] ? i : best), cuttable[0] ?? 0)
+    if (cuttable.length === 0 || widths[widest] <= LEAST_WIDTH) return
+    widths[widest]--
   }
 }

@@ -39,7 +39,7 @@ export async function tablesCommand(flags: TablesFlags, output: Output): Promise
     return EXIT.fine
   }
   const columns = [
-    { name: 'table', right: false },
+    { name: 'table', right: false, whole: true },
     { name: 'rows', right: true },
     { name: 'files', right: true },
     { name: 'size', right: true },

@@ -24,13 +24,13 @@ const POLL_MS = 500
 
 interface Handed {
   readonly records: readonly Records[]
-  readonly staged: () => void
+  readonly taken: () => void
   readonly failed: (error: unknown) => void
 }
 
 /**
  * `--brokers`: each partition in order, in bounded batches, from where its staging log ends. A batch is handed over only
- * after the one before is staged, so memory holds one fetch.
+ * when the one before was taken, so memory holds one fetch and two batches.
  */
 export async function openKafkaSource(options: KafkaSourceOptions): Promise<Source> {
   const pin = await readPin(options.privateDir)
@@ -60,7 +60,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
 
   const hand = (records: readonly Records[]): Promise<void> =>
     new Promise((resolve, reject) => {
-      handed = { records, staged: resolve, failed: reject }
+      handed = { records, taken: resolve, failed: reject }
       wake()
     })
 
@@ -143,7 +143,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
       return Object.fromEntries(sources.map((source) => [source.id, partitions.get(source.topic) ?? []]))
     },
     async next() {
-      current?.staged()
+      current?.taken()
       current = undefined
       running ??= start()
       await running

@@ -126,20 +126,26 @@ async function loop(
       failure = error
     })
   }
-  while (!signal.aborted) {
-    const batch = await source.next()
+  let upcoming = source.next()
+  for (;;) {
+    const batch = await upcoming
+    if (signal.aborted) return
     if (batch === undefined) {
       if (options.untilEnd) {
         progress.tell('closing')
         if (await advanceToEnd(runtime, () => committer.commitAll())) return
-        continue
+      } else {
+        progress.tell('waiting')
+        await advanceIdle(runtime, source.idle())
+        commitIfDue()
+        await runtime.ports.clock.sleep(FOLLOW_PAUSE_MS)
       }
-      progress.tell('waiting')
-      await advanceIdle(runtime, source.idle())
-      commitIfDue()
-      await runtime.ports.clock.sleep(FOLLOW_PAUSE_MS)
+      upcoming = source.next()
       continue
     }
+    // The next batch is read while this one waits for the disk.
+    upcoming = source.next()
+    upcoming.catch(() => {})
     const report = await ingest(runtime, batch)
     stagedBytes += report.bytes
     progress.staged(report, source)

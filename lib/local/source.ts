@@ -6,8 +6,8 @@ export interface Source extends Broker {
   /** Partitions to open before the first record, by pipeline source id. */
   partitionsBySource(): Promise<Readonly<Record<string, readonly number[]>>>
   /**
-   * The next bounded batch: records of several partitions, each in offset order; undefined when all is read for now.
-   * What was returned before counts as staged once `next` is called again.
+   * The next bounded batch: records of several partitions, each in offset order; undefined when all is read for now, and then
+   * everything returned before must be staged before anything is proved unread. One batch may be asked for ahead.
    */
   next(): Promise<readonly Records[] | undefined>
   /** Bytes read so far, and in all where that is known. */

@@ -3,7 +3,7 @@ import { bodyName, checkpointLogKey } from '../protocol/names.ts'
 import { applyAll } from './apply.ts'
 import { type Built, build, mayBeStale } from './build.ts'
 import { appendCheckpoint, digestOf, type Last, lastCheckpoint } from './checkpoints.ts'
-import { readStaging, type Taken } from './read-staging.ts'
+import { readStaging } from './read-staging.ts'
 import type { Runtime } from './runtime.ts'
 
 /** What one round of commit did. All zero when there was nothing to do, or when another committer did it. */
@@ -29,11 +29,11 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   if (last === undefined) return { n: 0, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: null, more: false }
   const idle = { n: last.n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: last.watermark, more: false }
   if (!(await applyAll(runtime, last))) return { ...idle, more: true }
-  const taken = await readStaging(runtime, last)
+  const taken = await unlessStale(runtime, last, () => readStaging(runtime, last))
   if (taken === undefined) return { ...idle, more: true }
   if (taken.entries === 0) return idle
 
-  const built = await buildUnlessStale(runtime, last, taken)
+  const built = await unlessStale(runtime, last, () => build(runtime, last, taken))
   if (built === undefined) return { ...idle, more: true }
   const entry = await writeBody(runtime, built)
   if (!(await appendCheckpoint(runtime, built.body.n, entry))) {
@@ -59,10 +59,13 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   }
 }
 
-/** A missing object means that we are stale, or that something is lost: the checkpoint log tells which (PROTOCOL-REVIEW 20). */
-async function buildUnlessStale(runtime: Runtime, last: Last, taken: Taken): Promise<Built | undefined> {
+/**
+ * A missing object, or a staging log that does not go on where the checkpoint ends, means that we are stale (a zombie may even
+ * have filled a trimmed slot), or that something is lost: the checkpoint log tells which (PROTOCOL-REVIEW 2, 20).
+ */
+async function unlessStale<T>(runtime: Runtime, last: Last, read: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await build(runtime, last, taken)
+    return await read()
   } catch (error) {
     if (!mayBeStale(error)) throw error
     const now = await lastCheckpoint(runtime)

@@ -1,71 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Batch, Value } from '../../lib/columns/batch.ts'
-import type { ColumnType, Field, Fields } from '../../lib/columns/schema.ts'
+import type { Fields } from '../../lib/columns/schema.ts'
 import { batchOf } from '../../lib/columns/values.ts'
 import { isKind } from '../../lib/errors.ts'
-import { type ParquetFile, type ParquetOptions, parquetWriter } from '../../lib/parquet/writer.ts'
+import { type ParquetFile, parquetWriter } from '../../lib/parquet/writer.ts'
+import { cases, cut, TYPES } from './arbitraries.ts'
 import { bytesOf, fieldsOf, metadataOf, type Row, readWithHyparquet, utf8, withoutCodes, write, writeRows } from './support.ts'
-
-const TYPES: readonly ColumnType[] = ['boolean', 'int', 'long', 'double', 'string', 'binary', 'timestamptz']
-
-const longs = fc.oneof(
-  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
-  fc.bigInt({ min: -3n, max: 3n }),
-  fc.constantFrom(-(2n ** 32n), -(2n ** 31n), 2n ** 31n, 2n ** 32n - 1n, 2n ** 32n),
-)
-const VALUES: Readonly<Record<ColumnType, fc.Arbitrary<Value>>> = {
-  boolean: fc.boolean(),
-  int: fc.oneof(fc.integer(), fc.integer({ min: -2, max: 2 })),
-  long: longs,
-  timestamptz: longs,
-  double: fc.oneof(fc.double(), fc.constantFrom(0, -0, Number.NaN, 1, -1)),
-  string: fc.oneof(
-    fc.constantFrom('', 'a', 'BTCUSDT', 'a string of more than sixteen', '\ufeffmark', '😀'.repeat(20), '\u{10ffff}'.repeat(17)),
-    fc.string({ unit: 'binary', maxLength: 30 }).filter((value) => value.isWellFormed()),
-  ),
-  binary: fc.oneof(fc.uint8Array({ maxLength: 30 }), fc.constant(new Uint8Array(20).fill(255))),
-}
-
-interface Case {
-  readonly fields: Fields
-  readonly rows: readonly Row[]
-  readonly options: Partial<ParquetOptions>
-}
-
-const field = fc.record({ type: fc.constantFrom(...TYPES), required: fc.boolean() })
-const cases: fc.Arbitrary<Case> = fc
-  .array(field, { minLength: 1, maxLength: 4 })
-  .map((all): Fields => all.map((one, i): Field => ({ id: 100 - i, name: `column ${i}`, ...one })))
-  .chain((fields) =>
-    fc.record({
-      fields: fc.constant(fields),
-      rows: fc.array(
-        fc.record(
-          Object.fromEntries(
-            fields.map((one) => [one.name, one.required ? VALUES[one.type] : fc.oneof(fc.constant(null), VALUES[one.type])]),
-          ),
-        ),
-        { maxLength: 120, size: 'max' },
-      ),
-      options: fc.record({
-        codec: fc.constantFrom('zstd', 'none'),
-        pageBytes: fc.constantFrom(1, 16, 100, 1000, 1 << 20),
-        rowGroupBytes: fc.constantFrom(1, 64, 1000, 1 << 25),
-        maxDictionaryBytes: fc.constantFrom(0, 40, 1 << 20),
-      }),
-    }),
-  )
-
-/** Rows cut into batches of `size`, half of them without dictionaries. */
-function cut(fields: Fields, rows: readonly Row[], size: number): Batch[] {
-  const batches: Batch[] = []
-  for (let at = 0; at < rows.length; at += size) {
-    const batch = batchOf(fields, rows.slice(at, at + size))
-    batches.push(batches.length % 2 === 0 ? batch : withoutCodes(batch))
-  }
-  return batches
-}
 
 describe('what is written is read back', () => {
   test('every type, null or not, whatever the sizes of batches, pages, row groups and dictionaries', async () => {
@@ -301,98 +241,6 @@ describe('layout', () => {
     ).toEqual(fields.map((one) => one.id))
   })
 })
-
-describe('metrics', () => {
-  test('equal a slow recomputation from the rows', () => {
-    fc.assert(
-      fc.property(cases, fc.integer({ min: 1, max: 130 }), ({ fields, rows, options }, batchRows) => {
-        const file = write(fields, cut(fields, rows, batchRows), options)
-        const { row_groups } = metadataOf(file)
-        for (const [i, one] of fields.entries()) {
-          const values = rows.map((row) => row[one.name] ?? null)
-          const found = values.filter((value) => value !== null && !Number.isNaN(value))
-          const sizes = row_groups.map((group) => Number(group.columns[i]!.meta_data!.total_compressed_size))
-          expect(file.columns[i]).toEqual({
-            fieldId: one.id,
-            sizeBytes: sizes.reduce((a, b) => a + b, 0),
-            values: values.length,
-            nulls: values.filter((value) => value === null).length,
-            nans: one.type === 'double' ? values.filter((value) => Number.isNaN(value)).length : undefined,
-            lower: bound(one.type, found, 'lower'),
-            upper: bound(one.type, found, 'upper'),
-          })
-        }
-      }),
-      { numRuns: 300 },
-    )
-  })
-
-  test('a zero is the bound -0 from below and +0 from above', () => {
-    const fields = fieldsOf(['double'])
-    const bytes = (value: number) => new Uint8Array(Float64Array.of(value).buffer)
-    for (const zero of [0, -0])
-      expect(writeRows(fields, [{ double_0: zero }, { double_0: Number.NaN }]).columns[0]).toMatchObject({
-        nans: 1,
-        lower: bytes(-0),
-        upper: bytes(0),
-      })
-  })
-
-  test('column sizes and the magic, footer and its length add up to the file', () => {
-    const fields = fieldsOf(TYPES)
-    const file = writeRows(fields, [{ string_4: 'a' }, { double_3: 1 }])
-    const columns = file.columns.reduce((bytes, column) => bytes + column.sizeBytes, 0)
-    expect(4 + columns + metadataOf(file).metadata_length + 8).toBe(file.sizeBytes)
-    expect(Buffer.from(bytesOf(file).slice(-4)).toString()).toBe('PAR1')
-  })
-})
-
-/** Bounds by sorting all values, as slow and plain as can be. */
-function bound(type: ColumnType, values: readonly Value[], side: 'lower' | 'upper'): Uint8Array | undefined {
-  const serialized = values.map((value) => serialize(type, value))
-  const order = (a: number, b: number) => {
-    const [x, y] = [values[a]!, values[b]!]
-    if (typeof x === 'string' || x instanceof Uint8Array) return Buffer.compare(serialized[a]!, serialized[b]!)
-    return x < y ? -1 : x > y ? 1 : 0
-  }
-  const sorted = values.map((_, i) => i).sort(order)
-  const at = side === 'lower' ? sorted[0] : sorted.at(-1)
-  if (at === undefined) return undefined
-  const value = values[at]!
-  if (value === 0) return serialize('double', side === 'lower' ? -0 : 0).slice(0, serialized[at]!.length)
-  if (typeof value === 'string') {
-    const points = Array.from(value)
-    if (points.length <= 16) return serialized[at]
-    const prefix = points.slice(0, 16)
-    if (side === 'lower') return utf8.encode(prefix.join(''))
-    while (prefix.at(-1) === '\u{10ffff}') prefix.pop()
-    const last = prefix.pop()?.codePointAt(0)
-    return last === undefined
-      ? undefined
-      : utf8.encode(prefix.join('') + String.fromCodePoint(last === 0xd7ff ? 0xe000 : last + 1))
-  }
-  if (value instanceof Uint8Array && value.length > 16) {
-    const prefix = [...value.subarray(0, 16)]
-    if (side === 'lower') return Uint8Array.from(prefix)
-    while (prefix.at(-1) === 255) prefix.pop()
-    const last = prefix.pop()
-    return last === undefined ? undefined : Uint8Array.from([...prefix, last + 1])
-  }
-  return serialized[at]
-}
-
-function serialize(type: ColumnType, value: Value): Uint8Array {
-  const view = new DataView(new ArrayBuffer(8))
-  if (typeof value === 'boolean') return Uint8Array.of(value ? 1 : 0)
-  if (typeof value === 'string') return utf8.encode(value)
-  if (typeof value === 'bigint') view.setBigInt64(0, value, true)
-  else if (typeof value === 'number' && type === 'double') view.setFloat64(0, value, true)
-  else if (typeof value === 'number') {
-    view.setInt32(0, value, true)
-    return new Uint8Array(view.buffer, 0, 4)
-  } else return value as Uint8Array
-  return new Uint8Array(view.buffer)
-}
 
 describe('refusals', () => {
   const fields = fieldsOf(['long'], true)

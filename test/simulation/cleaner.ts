@@ -10,20 +10,26 @@ interface Body {
 interface LastCheckpoint {
   readonly name: string
   readonly body: Body
-  /** What took effect since its body was appended. */
+  /** What took effect since its body was appended, `open` entries among it. */
   readonly since: readonly Event[]
 }
 
 async function lastCheckpoint({ events, archive }: Stores, staging: string): Promise<LastCheckpoint | undefined> {
-  const names = events.map((event) =>
-    event.at === 'put' && event.key.startsWith('checkpoint/')
-      ? (JSON.parse(event.value) as { body: { name: string } | null }).body?.name
-      : undefined,
-  )
-  const name = names.findLast((candidate) => candidate !== undefined)
+  // A zombie's entry in a trimmed slot is no checkpoint: the highest slot holds the last one.
+  let highest = 0
+  let name: string | undefined
+  let appended = 0
+  for (const [i, event] of events.entries()) {
+    if (event.at !== 'put' || !event.key.startsWith('checkpoint/') || event.slot <= highest) continue
+    highest = event.slot
+    const { body } = JSON.parse(event.value) as { body: { name: string } | null }
+    if (body === null || body.name === name) continue
+    name = body.name
+    appended = i
+  }
   const bytes = name === undefined ? undefined : archive.get(staging + name)
   if (name === undefined || bytes === undefined) return undefined
-  return { name, body: JSON.parse(Buffer.from(bytes).toString()) as Body, since: events.slice(names.indexOf(name)) }
+  return { name, body: JSON.parse(Buffer.from(bytes).toString()) as Body, since: events.slice(appended + 1) }
 }
 
 const consumedSlot = (body: Body | undefined, logKey: string): number => {
@@ -69,12 +75,9 @@ export async function unconsumedSegments(stores: Stores, staging: string): Promi
   })
 }
 
-/** Data files that the last checkpoint names and whose table was not written to since. */
+/** Data files of a checkpoint that was appended this very moment, so that nobody can have looked at them. */
 export async function unappliedFiles(stores: Stores, staging: string): Promise<string[]> {
   const last = await lastCheckpoint(stores, staging)
-  if (last === undefined) return []
-  const written = new Set(last.since.flatMap((event) => (event.at === 'swap' ? [event.table] : [])))
-  return Object.entries(last.body.intents).flatMap(([table, intents]) =>
-    written.has(table) ? [] : intents.flatMap((intent) => intent.files.map((file) => file.path)),
-  )
+  if (last === undefined || last.since.length > 0) return []
+  return Object.values(last.body.intents).flatMap((intents) => intents.flatMap((intent) => intent.files.map((file) => file.path)))
 }

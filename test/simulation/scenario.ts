@@ -53,7 +53,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
   }
   const poison = topic.chance(0.6) ? 0.12 : 0
   const joins = partitions > 1 && topic.chance(0.15)
-  const advances = topic.chance(0.15) ? topic.between(1, 6) : 0
+  const advances = topic.chance(joins ? 0.5 : 0.15) ? topic.between(1, 6) : 0
 
   // Disasters from which nothing recovers: the run ends halted, so these seeds have no complete tables to compare.
   const disaster = topic.next()

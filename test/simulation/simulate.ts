@@ -2,7 +2,7 @@ import { isKind } from '../../lib/errors.ts'
 import { memoryCatalog } from '../../lib/ports/memory/catalog.ts'
 import { memoryLog } from '../../lib/ports/memory/log.ts'
 import { memoryObjects } from '../../lib/ports/memory/objects.ts'
-import { advance, advanceToEnd } from '../../lib/runtime/advance.ts'
+import { advance, advanceToEnd, commitAll } from '../../lib/runtime/advance.ts'
 import { commit } from '../../lib/runtime/commit.ts'
 import { ingest } from '../../lib/runtime/ingest.ts'
 import { provision } from '../../lib/runtime/provision.ts'
@@ -182,10 +182,14 @@ async function runWorld(world: World): Promise<void> {
   if (scenario.vanishes) top('vandal', (actor) => vandal(world, actor))
   top('finisher', (actor) => finisher(world, actor))
 
-  if ((await kernel.run(() => world.stop, FAULTY_STEPS)) === 'exhausted') {
+  if ((await kernel.run(() => world.stop || world.halted, FAULTY_STEPS)) === 'exhausted') {
     kernel.setFaults(undefined)
     kernel.thaw()
   }
+  await untilIdle(world)
+  // An advance, or a zombie's late write, may have come after the last round.
+  if (world.halted || scenario.advances === 0) return
+  kernel.spawn('settler', (actor) => insist(world, actor, 'settle', (runtime) => commitAll(runtime)))
   await untilIdle(world)
 }
 
@@ -412,12 +416,13 @@ async function advancer(world: World, actor: Actor): Promise<void> {
   await untilProvisioned(world, actor)
   for (let i = 0; i < scenario.advances && !world.stop; i++) {
     await kernel.sleep(actor, rng.between(5, 100))
-    const partition = rng.pick([...world.polled])
+    // Also one that nobody opened yet.
+    const partition = rng.int(broker.topic.partitions.length)
     const times = broker.topic.partitions
       .flatMap((records, p) => records.slice(0, broker.produced[p]))
       .map((record) => record.eventTimeMs)
     if (times.length === 0) continue
-    const toMs = Math.max(...times) - workload.oracle.delayMs - (rng.chance(0.5) ? rng.int(120_000) : 0)
+    const toMs = Math.max(...times) - workload.oracle.delayMs - (rng.chance(0.5) ? rng.int(300_000) : 0)
     await invoke(world, actor, `advance[${partition}]`, scenario.timeoutMs, async (runtime, child) => {
       noteAdvance(world, child)
       await advance(runtime, workload.oracle.source, partition, toMs)
