@@ -10,6 +10,18 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   decompress: async (buffer: Buffer) => zstdDecompressSync(buffer),
 })
 
+/**
+ * kafkajs's request queue sets timers in the past when nothing is throttled. Node 24 uses 1 ms, which is what is meant, and warns;
+ * that one warning is dropped. All others go where they went.
+ */
+function dropTimerWarning(): void {
+  const emitWarning = process.emitWarning.bind(process) as (warning: string | Error, ...rest: unknown[]) => void
+  process.emitWarning = (warning: string | Error, ...rest: unknown[]) => {
+    if (rest[0] !== 'TimeoutNegativeWarning') emitWarning(warning, ...rest)
+  }
+}
+dropTimerWarning()
+
 /** A broker that does not answer within this is down, as far as a command's start is concerned. */
 const CONNECT_TIMEOUT_MS = 3000
 const START_RETRIES = 2

@@ -8,7 +8,7 @@ import { type CommitReport, commit } from './commit.ts'
 import { put } from './put.ts'
 import type { Runtime } from './runtime.ts'
 
-/** `Unproven`: something is unread, or nobody can be asked. `Lost`: somebody wrote to the log meanwhile. */
+/** `Unproven`: something is unread, nobody can be asked, or the partition is not open. `Lost`: somebody wrote to the log meanwhile. */
 export type AdvanceOutcome = 'Advanced' | 'AlreadyIn' | 'Unproven' | 'Lost'
 
 /**
@@ -20,7 +20,14 @@ export async function advance(runtime: Runtime, sourceId: string, partition: num
   if (broker === undefined) return 'Unproven'
   const source = lookup(runtime.plan.sources, sourceId, 'source')
   const key = stagingLogKey(runtime.plan.name, source.id, runtime.incarnation, source.topic, partition)
-  const verdict = decideAdvance(stagingTail(await log.tail(key)), random.uuid(), toMs)
+  const tail = stagingTail(await log.tail(key))
+  if (tail.entry === undefined) {
+    // An empty log says nothing of the partition: it must have joined, and its watermark starts from the floor (23).
+    const joined = (await lastCheckpoint(runtime))?.sources[source.id]?.[partition]
+    if (joined === undefined) return 'Unproven'
+    if (joined.watermark !== null && joined.watermark >= toMs) return 'AlreadyIn'
+  }
+  const verdict = decideAdvance(tail, random.uuid(), toMs)
   if (verdict.verdict === 'AlreadyIn') return 'AlreadyIn'
   if (!(await broker.nothingUnread(source.topic, partition, verdict.from))) return 'Unproven'
   const value = encodeStagingEntry(verdict.entry)

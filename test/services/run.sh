@@ -62,7 +62,7 @@ step() { # name command...
   fi
 }
 
-node() { "$NODE" --disable-warning=TimeoutNegativeWarning "$@"; }
+node() { "$NODE" "$@"; }
 frazil_run() { node lib/cli/main.ts run pipelines/trades.ts --json --until-end "$@"; }
 for_spark=()
 readers() { # name warehouse expected
