@@ -57,9 +57,9 @@ export async function replaceTable(stores: Stores, id: TableId, kind: Replacemen
     const snapshots = (metadata.snapshots ?? []) as Record<string, unknown>[]
     const current = snapshots.find((snapshot) => same(snapshot['snapshot-id'], metadata['current-snapshot-id']))
     const parent = snapshots.find((snapshot) => same(snapshot['snapshot-id'], current?.['parent-snapshot-id']))
-    if (parent === undefined) return undefined
-    change['current-snapshot-id'] = parent['snapshot-id']
-    change.refs = { main: { 'snapshot-id': parent['snapshot-id'], type: 'branch' } }
+    // CREATE OR REPLACE keeps uuid and properties and leaves no current snapshot.
+    change['current-snapshot-id'] = parent === undefined ? -1 : parent['snapshot-id']
+    change.refs = parent === undefined ? {} : { main: { 'snapshot-id': parent['snapshot-id'], type: 'branch' } }
   }
   const location = `${String(metadata.location)}/metadata/replaced.metadata.json`
   const content = Buffer.from(JSON.stringify({ ...metadata, ...change }))

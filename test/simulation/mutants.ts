@@ -39,14 +39,14 @@ export const MUTANTS: readonly Mutant[] = [
   const results = await Promise.allSettled(`,
       },
     ],
-    seeds: [],
+    seeds: [7, 8, 9],
   },
   {
     name: 'ignores-floor',
     rule: '2',
     without: 'an append counts only above the trim floor read after it',
     edits: [{ file: 'lib/protocol/staging.ts', find: 'return ours && floorAfter < slot ?', replace: 'return ours ?' }],
-    seeds: [],
+    seeds: [347, 619, 740],
   },
   {
     name: 'trims-tail',
@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'return consumedSlot',
       },
     ],
-    seeds: [],
+    seeds: [5, 6, 8],
   },
   {
     name: 'forgets-own-put',
@@ -77,7 +77,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: ') return',
       },
     ],
-    seeds: [],
+    seeds: [44, 114, 115],
   },
   {
     name: 'takes-timeout-for-success',
@@ -90,7 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (isKind(error, 'Unavailable')) return { won: true }\n      throw error",
       },
     ],
-    seeds: [],
+    seeds: [1, 2, 11],
   },
   {
     name: 'stages-again',
@@ -103,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (start === count) return { verdict: 'AlreadyIn' }\n  start = 0",
       },
     ],
-    seeds: [],
+    seeds: [1, 6, 9],
   },
   {
     name: 'keeps-partials',
@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
           'const before = (delivery.first ??= { watermark: tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark }).watermark',
       },
     ],
-    seeds: [],
+    seeds: [150, 179, 310],
   },
   {
     name: 'trusts-any-topic',
@@ -126,7 +126,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       { file: 'lib/protocol/staging.ts', find: 'if (Number.isNaN(timestamp)) return undefined', replace: 'return undefined' },
     ],
-    seeds: [],
+    seeds: [31, 33, 43],
   },
   {
     name: 'hides-gaps',
@@ -139,7 +139,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'const missing = 0',
       },
     ],
-    seeds: [],
+    seeds: [7, 8, 17],
   },
   {
     name: 'retries-blindly',
@@ -152,7 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (verdict.verdict === 'Done' && attempt === 0) return true",
       },
     ],
-    seeds: [],
+    seeds: [1, 2, 3],
   },
   {
     name: 'takes-unknown-for-done',
@@ -165,7 +165,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return true",
       },
     ],
-    seeds: [],
+    seeds: [37, 60, 143],
   },
   {
     name: 'touches-every-table',
@@ -178,7 +178,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'need: n',
       },
     ],
-    seeds: [],
+    seeds: [1, 2, 3],
   },
   {
     name: 'runs-ahead-of-tables',
@@ -191,14 +191,14 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [],
+    seeds: [1, 2, 3],
   },
   {
     name: 'commits-missing-files',
     rule: '13',
     without: 'before files are added to a table they are seen to exist',
     edits: [{ file: 'lib/runtime/apply.ts', find: 'await assertFilesExist(runtime, files)', replace: '' }],
-    seeds: [],
+    seeds: [139, 284, 289],
   },
   {
     name: 'loser-goes-on',
@@ -211,7 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if ((await appendCheckpoint(runtime, built.body.n, entry)) === undefined) {',
       },
     ],
-    seeds: [],
+    seeds: [8, 18, 20],
   },
   {
     name: 'deletes-on-suspicion',
@@ -229,14 +229,14 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [],
+    seeds: [56, 94, 152],
   },
   {
     name: 'ignores-uuid',
     rule: '15',
     without: 'checkpoints pin the table uuid',
     edits: [{ file: 'lib/protocol/marker.ts', find: 'if (table.uuid !== expected.uuid)', replace: 'if (false)' }],
-    seeds: [],
+    seeds: [77, 308, 648],
   },
   {
     name: 'ignores-incarnation',
@@ -250,7 +250,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       { file: 'lib/protocol/marker.ts', find: 'if (snapshot.marker.incarnation === marker.incarnation && ', replace: 'if (' },
     ],
-    seeds: [],
+    seeds: [44, 83, 86],
   },
   {
     name: 'adopts-unmarked-tables',
@@ -263,7 +263,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (table.marker === undefined) return { verdict: 'Apply' }\n  if (table.marker === undefined)",
       },
     ],
-    seeds: [],
+    seeds: [216, 311, 495],
   },
   {
     name: 'ignores-rollback',
@@ -276,7 +276,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (false) return { verdict: ',
       },
     ],
-    seeds: [],
+    seeds: [467, 645, 767],
   },
   {
     name: 'takes-missing-for-empty',
@@ -291,21 +291,41 @@ export const MUTANTS: readonly Mutant[] = [
   for (let i = entries.length - 1; i >= 0; i--) if (!there[i]) entries.splice(i, 1)`,
       },
     ],
-    seeds: [],
+    seeds: [40, 62, 91],
   },
   {
     name: 'halts-when-stale',
     rule: '20',
     without: 'a missing object makes the committer look whether it is stale',
     edits: [{ file: 'lib/runtime/commit.ts', find: 'if (now?.n === last.n) throw error', replace: 'throw error' }],
-    seeds: [],
+    seeds: [18, 22, 25],
+  },
+  {
+    name: 'believes-zombies',
+    rule: '2',
+    without: 'a staging log that does not go on where the checkpoint ends makes the committer look whether it is stale',
+    edits: [
+      {
+        file: 'lib/runtime/commit.ts',
+        find: 'await unlessStale(runtime, last, () => readStaging(runtime, last))',
+        replace: 'await readStaging(runtime, last)',
+      },
+    ],
+    seeds: [2183],
+  },
+  {
+    name: 'refuses-when-stale',
+    rule: '15',
+    without: 'a table that others brought further than the checkpoint at hand is not foreign',
+    edits: [{ file: 'lib/runtime/apply.ts', find: 'if (now !== undefined && now.n > last.n) return false', replace: '' }],
+    seeds: [8, 12, 16],
   },
   {
     name: 'judges-by-batch',
     rule: '21',
     without: 'lateness is judged record by record',
     edits: [{ file: 'lib/stream/watermark.ts', find: 'out[i] = watermark', replace: 'out[i] = before' }],
-    seeds: [],
+    seeds: [2, 3, 4],
   },
   {
     name: 'skips-silent-partitions',
@@ -318,7 +338,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'least = Math.min(least, partition.watermark ?? Number.POSITIVE_INFINITY)',
       },
     ],
-    seeds: [],
+    seeds: [1, 5, 9],
   },
   {
     name: 'stages-before-open',
@@ -331,14 +351,14 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (last !== undefined) return partition?.watermark ?? null',
       },
     ],
-    seeds: [],
+    seeds: [34, 38, 91],
   },
   {
     name: 'joins-without-floor',
     rule: '23',
     without: 'a partition that joins starts from the closed watermark',
     edits: [{ file: 'lib/protocol/checkpoint.ts', find: 'floor: last?.watermark ?? null })', replace: 'floor: null })' }],
-    seeds: [],
+    seeds: [34, 38, 57],
   },
   {
     name: 'open-forgets',
@@ -347,7 +367,14 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       { file: 'lib/protocol/checkpoint.ts', find: 'body: last?.entry.body ?? null, opened:', replace: 'body: null, opened:' },
     ],
-    seeds: [],
+    seeds: [34, 38, 57],
+  },
+  {
+    name: 'advances-unopened',
+    rule: '23',
+    without: 'a partition joins before it is advanced',
+    edits: [{ file: 'lib/runtime/advance.ts', find: 'if (tail.entry === undefined) {', replace: 'if (false) {' }],
+    seeds: [82, 428, 786],
   },
   {
     name: 'advances-without-proof',
@@ -360,7 +387,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [],
+    seeds: [1, 31, 36],
   },
   {
     name: 'accepts-wrong-clocks',
@@ -373,7 +400,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: ';',
       },
     ],
-    seeds: [],
+    seeds: [1, 13, 29],
   },
   {
     name: 'first-by-arrival',
@@ -386,20 +413,20 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'let order = row < 0 ? (last ? 1 : -1) : 1',
       },
     ],
-    seeds: [],
+    seeds: [2, 4, 5],
   },
   {
     name: 'ties-by-offset',
     rule: 'DESIGN 3.4',
     without: 'of equal event times the lower partition comes first',
     edits: [{ file: 'lib/stream/extremes.ts', find: 'if (order === 0) order = partition[i] - partition[row]', replace: '' }],
-    seeds: [],
+    seeds: [3, 12, 87],
   },
   {
     name: 'sums-by-arrival',
     rule: 'DESIGN 3.4',
     without: 'sums of doubles are exact',
     edits: [{ file: 'lib/stream/exact-sum.ts', find: 'if (low !== 0) {', replace: 'if (false) {' }],
-    seeds: [],
+    seeds: [15, 41, 48],
   },
 ]
