@@ -60,7 +60,9 @@ async function tablesAfter(name: string, source: RunSource, commitIntervalMs: nu
 }
 
 describe('the same topic gives the same rows in every table, bit for bit', () => {
-  it('whatever the batches, the interleaving of partitions, redeliveries, commits and interruptions', { timeout: 120_000 }, async () => {
+  it('whatever the batches, the interleaving of partitions, redeliveries, commits and interruptions', {
+    timeout: 120_000,
+  }, async () => {
     const events = (name: string, options: Parameters<typeof lambdaEvents>[1]) => {
       const file = join(dir, name)
       writeFileSync(file, [...lambdaEvents(generateTrades(TRADES), options)].join('\n'))

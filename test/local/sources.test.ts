@@ -123,7 +123,9 @@ describe('--input', () => {
     const other = file('other.ndjson', `${trade('a', 1)}\n`)
     await expect(openInput(other, 2)).rejects.toThrow(/expected the file in.ndjson, found other.ndjson/)
     await expect(openInput(path, 3)).rejects.toThrow(/expected --partitions 2, found --partitions 3/)
-    await expect(openEventsFile({ plan: planOf(trades), file: path, privateDir: dir, bounded: true })).rejects.toThrow(/reads the input file/)
+    await expect(openEventsFile({ plan: planOf(trades), file: path, privateDir: dir, bounded: true })).rejects.toThrow(
+      /reads the input file/,
+    )
     file('in.ndjson', `${trade('b', 1)}\n`)
     await expect(openInput(path, 2)).rejects.toThrow(/expected a file that begins with the .* bytes already read/)
   })

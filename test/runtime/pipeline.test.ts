@@ -37,7 +37,9 @@ describe('a pipeline from records to tables', () => {
       [3n, 'tombstone'],
     ])
     const windows = await w.rows('agg_1m')
-    expect(windows.map((row) => [row.symbol, row.open, row.high, row.low, row.close, row.volume, row.trade_count, row.avg_price])).toEqual([
+    expect(
+      windows.map((row) => [row.symbol, row.open, row.high, row.low, row.close, row.volume, row.trade_count, row.avg_price]),
+    ).toEqual([
       ['A', 5, 7, 5, 7, 3, 2n, 6],
       ['B', 3, 3, 3, 3, 1, 1n, 3],
       ['B', 4, 4, 4, 4, 1, 1n, 4],
@@ -92,17 +94,23 @@ describe('a pipeline from records to tables', () => {
   it('works a backlog off in bounded steps, and ends with the same windows (rule 27)', async () => {
     const w = world({ limits: { maxCheckpointEntries: 1, maxStateSlices: 2, inlineBytes: 0 } })
     await provision(w.runtime, { trades: [0, 1] })
-    for (let i = 0; i < 12; i++) await ingest(w.runtime, [batch(i % 2, Math.floor(i / 2), [trade(i % 3 === 0 ? 'A' : 'B', 10 + 20 * i, i)])])
+    for (let i = 0; i < 12; i++)
+      await ingest(w.runtime, [batch(i % 2, Math.floor(i / 2), [trade(i % 3 === 0 ? 'A' : 'B', 10 + 20 * i, i)])])
     expect((await commit(w.runtime)).more).toBe(true)
     await advanceToEnd(w.runtime)
     const whole = world()
     await provision(whole.runtime, { trades: [0, 1] })
     for (const partition of [0, 1])
       await ingest(whole.runtime, [
-        batch(partition, 0, Array.from({ length: 6 }, (_, k) => k * 2 + partition).map((i) => trade(i % 3 === 0 ? 'A' : 'B', 10 + 20 * i, i))),
+        batch(
+          partition,
+          0,
+          Array.from({ length: 6 }, (_, k) => k * 2 + partition).map((i) => trade(i % 3 === 0 ? 'A' : 'B', 10 + 20 * i, i)),
+        ),
       ])
     await advanceToEnd(whole.runtime)
-    const sorted = (rows: Record<string, unknown>[]) => rows.map((row) => `${row.window_start} ${row.symbol} ${row.open} ${row.close} ${row.trade_count}`).sort()
+    const sorted = (rows: Record<string, unknown>[]) =>
+      rows.map((row) => `${row.window_start} ${row.symbol} ${row.open} ${row.close} ${row.trade_count}`).sort()
     expect(sorted(await w.rows('agg_1m'))).toEqual(sorted(await whole.rows('agg_1m')))
     expect((await w.rows('agg_1m')).length).toBeGreaterThan(4)
   })
@@ -234,7 +242,9 @@ describe('what a pipeline refuses', () => {
     await provision(w.runtime, { trades: [0] })
     await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5), trade('A', 11, 5)], [10_000, 11_000])])
     await expect(ingest(w.runtime, [batch(0, 0, [trade('A', 99, 5)], [99_000])])).rejects.toThrow(/made anew/)
-    await expect(ingest(w.runtime, [{ ...batch(0, 0, []), topic: 'other' }])).rejects.toThrow(/Cannot ingest topic other: expected one of trades/)
+    await expect(ingest(w.runtime, [{ ...batch(0, 0, []), topic: 'other' }])).rejects.toThrow(
+      /Cannot ingest topic other: expected one of trades/,
+    )
   })
 
   it('to go on when a staged segment, or a data file it was to commit, is gone (rules 13, 20)', async () => {
