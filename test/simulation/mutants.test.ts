@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { MUTANTS } from './mutants.ts'
 import { hunt, misplaced, runNamed } from './run-mutants.ts'
@@ -23,4 +24,10 @@ it('at least twelve rules have a mutant, and every mutant has a seed', () => {
   const rules = new Set(MUTANTS.map(({ rule }) => rule))
   expect(rules.size).toBeGreaterThanOrEqual(12)
   for (const { name, seeds } of MUTANTS) expect(seeds.length, name).toBeGreaterThan(0)
+})
+
+it('the documentation names every mutant with its seeds', () => {
+  const page = readFileSync(new URL('../../docs/reference/protocol-rules.md', import.meta.url), 'utf8')
+  for (const { rule, without, name, seeds } of MUTANTS)
+    expect(page).toContain(`| ${rule} | ${without} | \`${name}\` | ${seeds.join(', ')} |`)
 })
