@@ -71,7 +71,9 @@ async function applyTable(runtime: Runtime, name: string, body: Body, last: Last
       summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
       properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
     })
-    if (await swap(runtime, table, next.location)) return true
+    if (!(await swap(runtime, table, next.location))) continue
+    runtime.metadata.set(next.location, next.metadata)
+    return true
   }
   throw commitUnknown(
     `Cannot commit checkpoint ${need} to table ${id.namespace}.${id.name}: lost ${MAX_SWAP_ATTEMPTS} swaps. The next commit goes on from here.`,
