@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { loadTable } from '../iceberg/scan.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { stagingLogKey } from '../protocol/names.ts'
@@ -14,7 +13,7 @@ import { openInputFile } from './input-file.ts'
 import { openKafkaSource } from './kafka-source.ts'
 import { takeRunLock } from './run-lock.ts'
 import type { Source } from './source.ts'
-import { openStagingLog, openWarehouse, privateDir, type Warehouse } from './warehouse.ts'
+import { makeWarehouse, openStagingLog, openWarehouse, privateDir, type Warehouse } from './warehouse.ts'
 
 export type RunSource =
   | { readonly kind: 'input'; readonly file: string; readonly partitions: number | undefined }
@@ -66,7 +65,7 @@ const FOLLOW_PAUSE_MS = 200
 /** The whole pipeline in this process: source → ingest here, commit in a worker thread (DESIGN 8). */
 export async function run(options: RunOptions): Promise<RunSummary> {
   const startedMs = performance.now()
-  mkdirSync(privateDir(options.warehouse), { recursive: true })
+  makeWarehouse(options.warehouse)
   const lock = takeRunLock(options.warehouse)
   try {
     return await runLocked(options, startedMs)

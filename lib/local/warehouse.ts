@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { usage } from '../errors.ts'
+import { messageOf, usage } from '../errors.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Ports } from '../runtime/runtime.ts'
 import { fileLocation, fileObjects } from './files.ts'
@@ -29,12 +29,22 @@ export function openStagingLog(dir: string): SqliteLog {
 
 export const privateDir = (dir: string): string => join(dir, '.frazil')
 
+/** Makes the warehouse's directories. Throws `Usage` when `dir` cannot be one. */
+export function makeWarehouse(dir: string): void {
+  const root = resolve(dir)
+  if (existsSync(root) && !statSync(root).isDirectory())
+    throw usage(`Cannot use warehouse ${root}: expected a directory, found a file. Name another --warehouse.`)
+  try {
+    mkdirSync(privateDir(root), { recursive: true })
+  } catch (cause) {
+    throw usage(`Cannot use warehouse ${root}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
+  }
+}
+
 /** Opens the warehouse at `dir`, making it if needed. Several threads and processes may have it open. */
 export function openWarehouse(dir: string, broker?: Broker): Warehouse {
   const root = resolve(dir)
-  if (existsSync(root) && !statSync(root).isDirectory())
-    throw usage(`Cannot use warehouse ${root}: expected a directory, found a file.`)
-  mkdirSync(privateDir(root), { recursive: true })
+  makeWarehouse(root)
   const log = openSqliteLog(join(privateDir(root), 'logs.db'))
   const catalog = openSqliteCatalog(join(root, 'catalog.db'))
   return {

@@ -101,7 +101,7 @@ describe('what cannot run', () => {
 
   test('a warehouse that is a file exits 2', async () => {
     const { code, stderr } = await frazil('run', TRADES, '--input', input, '--warehouse', input)
-    expect(stderr).toMatch(/^error: Cannot .*trades\.ndjson/)
+    expect(stderr).toMatch(/^error: Cannot use warehouse .*trades\.ndjson: expected a directory, found a file/)
     expect(code).toBe(2)
   })
 
