@@ -2,7 +2,7 @@ import type { TablePlan } from '../pipeline/plan.ts'
 import type { Catalog, TableId } from '../ports/catalog.ts'
 import type { Objects } from '../ports/objects.ts'
 import type { Random } from '../ports/time.ts'
-import { serializeMetadata } from './metadata.ts'
+import { currentSchema, serializeMetadata } from './metadata.ts'
 import { metadataLocation, trimmed } from './paths.ts'
 import { lastPartitionId, schemaOf, sortOrderOf, specOf } from './schema.ts'
 import type { TableMetadata } from './types.ts'
@@ -63,5 +63,8 @@ export interface CreateTable {
 export async function createTable({ catalog, objects, random, id, metadata }: CreateTable): Promise<boolean> {
   const location = metadataLocation(metadata, 0, random.uuid())
   await objects.put(location, [serializeMetadata(metadata)])
-  return await catalog.create(id, location)
+  const columns = currentSchema(metadata).fields.map(({ id, name, type, required }) => {
+    return { id, name, type: typeof type === 'string' ? type : JSON.stringify(type), required }
+  })
+  return await catalog.create(id, location, { location: metadata.location, columns })
 }

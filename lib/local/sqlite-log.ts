@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { corrupt, type FrazilError, messageOf, unavailable } from '../errors.ts'
 import type { Log, LogItem } from '../ports/log.ts'
-import { checkPut, checkTrim } from '../ports/log-rules.ts'
+import { checkNeverTrimmed, checkPut, checkTrim } from '../ports/log-rules.ts'
 
 export interface SqliteLogOptions {
   /** How long a call waits for another writer before it throws `Unavailable`. @default 10000 */
@@ -32,10 +32,7 @@ export function openSqliteLog(path: string, options: SqliteLogOptions = {}): Sql
     return opened(path, busyTimeoutMs, synchronous)
   })
 
-  // One statement reads tail and floor, so both are of one moment.
-  const tail = database.prepare(`
-    SELECT tail.slot, tail.value, coalesce((SELECT floor FROM floors WHERE key = ?1), 0) AS floor
-    FROM (SELECT 1) LEFT JOIN (SELECT slot, value FROM log WHERE key = ?1 ORDER BY slot DESC LIMIT 1) AS tail`)
+  const tail = database.prepare('SELECT slot, value FROM log WHERE key = ? ORDER BY slot DESC LIMIT 1')
   const insert = database.prepare('INSERT INTO log (key, slot, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
   const valueAt = database.prepare('SELECT value FROM log WHERE key = ? AND slot = ?')
   const items = database.prepare('SELECT slot, value FROM log WHERE key = ? AND slot > ? ORDER BY slot LIMIT ?')
@@ -48,10 +45,14 @@ export function openSqliteLog(path: string, options: SqliteLogOptions = {}): Sql
     DELETE FROM log WHERE key = ?1 AND slot <= (SELECT floor FROM floors WHERE key = ?1)
       AND slot < (SELECT max(slot) FROM log WHERE key = ?1)`)
 
+  const floorOfLog = (key: string): number =>
+    guarded('read', path, () => (floorOf.get(key) as { floor: number } | undefined)?.floor ?? 0)
+
   return {
     async tail(key) {
-      const row = guarded('read', path, () => tail.get(key)) as { slot: number | null; value: string | null; floor: number }
-      return { slot: row.slot ?? 0, value: row.value ?? undefined, floor: row.floor }
+      const item = guarded('read', path, () => tail.get(key)) as LogItem | undefined
+      if (item === undefined) checkNeverTrimmed(key, floorOfLog(key))
+      return item
     },
     async put(key, slot, value) {
       checkPut(key, slot, value)
@@ -68,7 +69,7 @@ export function openSqliteLog(path: string, options: SqliteLogOptions = {}): Sql
       return guarded('read', path, () => items.all(key, after, Math.max(0, maxItems)) as unknown as LogItem[])
     },
     async floors(keys) {
-      return guarded('read', path, () => keys.map((key) => (floorOf.get(key) as { floor: number } | undefined)?.floor ?? 0))
+      return keys.map(floorOfLog)
     },
     async trim(key, floor) {
       checkTrim(key, floor)

@@ -10,13 +10,21 @@ export interface TablePointer {
   readonly version: string
 }
 
+/** What a catalog may show of a table besides its pointer; nobody reads tables by it. */
+export interface TableDescription {
+  /** Where data and metadata lie, without a slash at the end. */
+  readonly location: string
+  /** Types as the Iceberg spec names primitives: `long`, `timestamptz`, `decimal(9, 2)`. */
+  readonly columns: readonly { readonly id: number; readonly name: string; readonly type: string; readonly required: boolean }[]
+}
+
 /**
  * The third compare-and-set: a table's metadata pointer. No retries live below this interface (PROTOCOL-REVIEW 10).
  */
 export interface Catalog {
   load(table: TableId): Promise<TablePointer | undefined>
   /** False when the table exists already. */
-  create(table: TableId, metadataLocation: string): Promise<boolean>
+  create(table: TableId, metadataLocation: string, description: TableDescription): Promise<boolean>
   /**
    * Replaces the pointer if it still is `expected`. `false` means certainly not replaced.
    * Throws `CommitUnknown` or `Unavailable` when the outcome is unknown: load and look.

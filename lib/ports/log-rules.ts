@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { refused } from '../errors.ts'
+import { corrupt, refused } from '../errors.ts'
 import { MAX_LOG_VALUE_BYTES } from './log.ts'
 
 /**
@@ -20,4 +20,10 @@ export function checkPut(key: string, slot: number, value: string): void {
 export function checkTrim(key: string, floor: number): void {
   if (!Number.isSafeInteger(floor) || floor < 0)
     throw refused(`Cannot trim log ${key}: expected a floor of 0 or more, found ${floor}.`)
+}
+
+/** What every Log adapter says of a log without an item: it is new, or something took the tail, which a trim never does. Throws `Corrupt`. */
+export function checkNeverTrimmed(key: string, floor: number): void {
+  if (floor > 0)
+    throw corrupt(`Cannot read log ${key}: expected its tail to survive a trim to slot ${floor}, found no item. Restore the log.`)
 }

@@ -8,13 +8,6 @@ export interface LogItem {
   readonly value: string
 }
 
-/** The highest slot of a log (0 and no item when it was never written) and its trim floor (0: never trimmed). */
-export interface LogTail {
-  readonly slot: number
-  readonly value: string | undefined
-  readonly floor: number
-}
-
 /** `won: false` tells what holds the slot, so that a writer can recognise its own earlier put (PROTOCOL-REVIEW 4). */
 export type PutResult = { readonly won: true } | { readonly won: false; readonly existing: string }
 
@@ -25,8 +18,8 @@ export const MAX_LOG_VALUE_BYTES = 4096
  * Every read is consistent. Every method may throw `Unavailable`; after a throw a write may or may not have happened.
  */
 export interface Log {
-  /** The highest slot ever written that still exists. */
-  tail(key: string): Promise<LogTail>
+  /** The item of the highest slot; undefined for a log never written. Throws `Corrupt` for one trimmed that has no item left. */
+  tail(key: string): Promise<LogItem | undefined>
   /** Writes `slot` if and only if it does not exist. Says nothing about trimming: read the floor afterwards. */
   put(key: string, slot: number, value: string): Promise<PutResult>
   /** Items with `after < slot`, ascending, at most `maxItems`. A trimmed slot is simply absent: check contiguity. */

@@ -1,5 +1,5 @@
 import { corrupt, refused } from '../errors.ts'
-import { type LogTail, MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
+import { type LogItem, MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
 
 /** How far one partition's staging log is consumed. */
 export interface PartitionProgress {
@@ -95,13 +95,8 @@ export function decodeCheckpointEntry(text: string): CheckpointEntry {
 }
 
 /** The entry at the tail of the checkpoint log; undefined when the pipeline was never provisioned. */
-export function checkpointTail(tail: LogTail): { n: number; entry: CheckpointEntry } | undefined {
-  if (tail.value === undefined) {
-    if (tail.floor > 0)
-      throw corrupt(`Cannot read the checkpoint log: expected its tail to survive a trim to ${tail.floor}, found no entry.`)
-    return undefined
-  }
-  return { n: tail.slot, entry: decodeCheckpointEntry(tail.value) }
+export function checkpointTail(tail: LogItem | undefined): { n: number; entry: CheckpointEntry } | undefined {
+  return tail === undefined ? undefined : { n: tail.slot, entry: decodeCheckpointEntry(tail.value) }
 }
 
 /** Body and opened partitions as one. */

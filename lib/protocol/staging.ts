@@ -1,5 +1,5 @@
 import { corrupt, refused } from '../errors.ts'
-import { type LogTail, MAX_LOG_VALUE_BYTES, type PutResult } from '../ports/log.ts'
+import { type LogItem, MAX_LOG_VALUE_BYTES, type PutResult } from '../ports/log.ts'
 
 /** A run of rows with one target inside a segment, or inside the entry itself. */
 export interface SliceRef {
@@ -67,10 +67,8 @@ export interface StagingTail {
   readonly entry: StagingEntry | undefined
 }
 
-export function stagingTail(tail: LogTail): StagingTail {
-  if (tail.value === undefined && tail.floor > 0)
-    throw corrupt(`Cannot read a staging log: expected its tail to survive a trim to slot ${tail.floor}, found no entry.`)
-  return { slot: tail.slot, entry: tail.value === undefined ? undefined : decodeStagingEntry(tail.value) }
+export function stagingTail(tail: LogItem | undefined): StagingTail {
+  return { slot: tail?.slot ?? 0, entry: tail === undefined ? undefined : decodeStagingEntry(tail.value) }
 }
 
 /** The records of one partition, as far as the protocol looks at them. */

@@ -12,7 +12,7 @@ import {
 import { checkpointLogKey } from '../protocol/names.ts'
 import { decideAppend } from '../protocol/staging.ts'
 import { put } from './put.ts'
-import type { Runtime } from './runtime.ts'
+import type { StagingRuntime } from './runtime.ts'
 
 export type Body = CheckpointBody<DataFileJson>
 export type Last = Checkpoint<DataFileJson>
@@ -25,7 +25,7 @@ export function digestOf(bytes: Uint8Array): string {
  * The last checkpoint, resolved; undefined before the pipeline is provisioned. A missing or damaged body means that our
  * tail is stale, or that something is lost: read the tail again to tell, and halt rather than guess (PROTOCOL-REVIEW 20).
  */
-export async function lastCheckpoint(runtime: Runtime): Promise<Last | undefined> {
+export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | undefined> {
   const { log, objects } = runtime.ports
   const key = checkpointLogKey(runtime.plan.name, runtime.incarnation)
   let seen = -1
@@ -48,7 +48,7 @@ export async function lastCheckpoint(runtime: Runtime): Promise<Last | undefined
 /**
  * Appends checkpoint `n`. False: somebody else's checkpoint is there, or the log was trimmed past it while we slept.
  */
-export async function appendCheckpoint(runtime: Runtime, n: number, entry: CheckpointEntry): Promise<boolean> {
+export async function appendCheckpoint(runtime: StagingRuntime, n: number, entry: CheckpointEntry): Promise<boolean> {
   const { log } = runtime.ports
   const key = checkpointLogKey(runtime.plan.name, runtime.incarnation)
   const value = encodeCheckpointEntry(entry)

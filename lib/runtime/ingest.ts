@@ -1,7 +1,7 @@
 import type { Records } from '../columns/records.ts'
 import { refused, unavailable } from '../errors.ts'
 import type { SourcePlan } from '../pipeline/plan.ts'
-import type { LogTail } from '../ports/log.ts'
+import type { LogItem } from '../ports/log.ts'
 import { partitionLabel, segmentName, stagingLogKey } from '../protocol/names.ts'
 import { segmentParts } from '../protocol/segment.ts'
 import {
@@ -16,10 +16,10 @@ import {
   stagingTail,
 } from '../protocol/staging.ts'
 import { lastCheckpoint } from './checkpoints.ts'
+import { declaredPartitions, openPartitions } from './open-partitions.ts'
 import { type Processed, processRecords } from './process.ts'
-import { openPartitions } from './provision.ts'
 import { put } from './put.ts'
-import type { Runtime } from './runtime.ts'
+import type { StagingRuntime } from './runtime.ts'
 
 /** What one call staged. Records that were in the log before are in none of the counts. */
 export interface IngestReport {
@@ -49,7 +49,7 @@ interface Prepared {
  * Stages every delivered record, at least once called, exactly once kept: any number of these may run at the same time,
  * zombies included. Returns only when all of it is in the logs; throws otherwise, and a retry finds what is in already.
  */
-export async function ingest(runtime: Runtime, deliveries: readonly Records[]): Promise<IngestReport> {
+export async function ingest(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<IngestReport> {
   const report = { records: 0, deadLetters: 0, late: 0, missing: 0, bytes: 0 }
   let pending = deliveries.map((records) => deliveryOf(runtime, records))
   for (let attempt = 0; pending.length > 0; attempt++) {
@@ -66,7 +66,7 @@ export async function ingest(runtime: Runtime, deliveries: readonly Records[]): 
   return report
 }
 
-function deliveryOf(runtime: Runtime, records: Records): Delivery {
+function deliveryOf(runtime: StagingRuntime, records: Records): Delivery {
   const source = Object.values(runtime.plan.sources).find((candidate) => candidate.topic === records.topic)
   if (source === undefined)
     throw refused(
@@ -80,7 +80,7 @@ function deliveryOf(runtime: Runtime, records: Records): Delivery {
 
 /** Tries each delivery once; returns those that are in the log now. */
 async function stageWave(
-  runtime: Runtime,
+  runtime: StagingRuntime,
   wave: readonly Delivery[],
   report: { records: number; deadLetters: number; late: number; missing: number; bytes: number },
 ): Promise<ReadonlySet<Delivery>> {
@@ -119,7 +119,7 @@ async function stageWave(
 }
 
 /** Decodes and folds what is new in a delivery; undefined when nothing is. */
-async function prepare(runtime: Runtime, delivery: Delivery, logTail: LogTail): Promise<Prepared | undefined> {
+async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: LogItem | undefined): Promise<Prepared | undefined> {
   const { source, records } = delivery
   const tail = stagingTail(logTail)
   const stage = decideStage(tail, records)
@@ -141,18 +141,23 @@ async function prepare(runtime: Runtime, delivery: Delivery, logTail: LogTail): 
 }
 
 /** The watermark a partition starts from: it joins before any record of it is judged (PROTOCOL-REVIEW 23). */
-async function joinedFloor(runtime: Runtime, { source, records }: Delivery): Promise<number | null> {
+async function joinedFloor(runtime: StagingRuntime, { source, records }: Delivery): Promise<number | null> {
   for (;;) {
     const last = await lastCheckpoint(runtime)
     const partition = last?.sources[source.id]?.[records.partition]
     if (partition !== undefined) return partition.watermark
-    await openPartitions(runtime, { [source.id]: [records.partition] })
+    // With all that the definition counts on: no window closes before a partition that has yet to speak (PROTOCOL-REVIEW 22).
+    const declared = declaredPartitions(runtime.plan)
+    await openPartitions(runtime, {
+      ...declared,
+      [source.id]: [...new Set([...declared[source.id], records.partition])],
+    })
   }
 }
 
 /** Lays slices out in one segment, or inside the entries when they are few, and makes the entries. */
 function layOut(
-  runtime: Runtime,
+  runtime: StagingRuntime,
   prepared: readonly Prepared[],
   uuid: string,
 ): { entries: StagingEntry[]; segment: string | null; parts: Uint8Array[] } {

@@ -1,11 +1,10 @@
-import { refused, unavailable } from '../errors.ts'
+import { refused } from '../errors.ts'
 import { createTable, newTable } from '../iceberg/create.ts'
 import { loadTable } from '../iceberg/scan.ts'
 import { mismatch } from '../iceberg/schema.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
-import { decideOpen } from '../protocol/checkpoint.ts'
 import { formatMarker, markerProperty } from '../protocol/marker.ts'
-import { appendCheckpoint, lastCheckpoint } from './checkpoints.ts'
+import { openPartitions } from './open-partitions.ts'
 import { type Runtime, tableId, tableLocation } from './runtime.ts'
 
 /**
@@ -38,20 +37,4 @@ async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> 
     })
     if (await createTable({ catalog, objects, random, id, metadata })) return
   }
-}
-
-/**
- * Lets partitions join by an `open` entry in the checkpoint log (PROTOCOL-REVIEW 23). Whoever loses the race for the slot
- * reads again: a commit in preparation that loses to us counts them.
- */
-export async function openPartitions(runtime: Runtime, partitions: Readonly<Record<string, readonly number[]>>): Promise<void> {
-  for (let attempt = 0; attempt < runtime.limits.maxAttempts; attempt++) {
-    const last = await lastCheckpoint(runtime)
-    const entry = decideOpen(last, runtime.ports.random.uuid(), partitions)
-    if (entry === undefined) return
-    if (await appendCheckpoint(runtime, (last?.n ?? 0) + 1, entry)) return
-  }
-  throw unavailable(
-    `Cannot open partitions of pipeline ${runtime.plan.name}: lost the race for the checkpoint log ${runtime.limits.maxAttempts} times.`,
-  )
 }

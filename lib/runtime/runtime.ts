@@ -41,36 +41,53 @@ export const DEFAULT_LIMITS: Limits = {
   maxAttempts: 25,
 }
 
-/** A plan wired to its ports: what ingest, commit and the rest run on. */
-export interface Runtime {
+/** What staging takes: an ingest function has no catalog, and no clock decides anything in it. */
+export type StagingPorts = Pick<Ports, 'log' | 'objects' | 'random'>
+
+/** A plan wired to the ports of staging: what ingest runs on. */
+export interface StagingRuntime {
   readonly plan: Plan
-  readonly ports: Ports
+  readonly ports: StagingPorts
   /** Location prefix of segments, checkpoint bodies and state, ending in a slash. */
   readonly staging: string
-  /** Location prefix of tables, ending in a slash. */
-  readonly warehouse: string
   /** Which life of the pipeline's logs this is. A deliberate restart is a new one. */
   readonly incarnation: string
   readonly limits: Limits
   /** By source id. */
   readonly decoders: ReadonlyMap<string, JsonDecoder>
+}
+
+/** A plan wired to all its ports: what commit and the rest run on. */
+export interface Runtime extends StagingRuntime {
+  readonly ports: Ports
+  /** Location prefix of tables, ending in a slash. */
+  readonly warehouse: string
   /** Metadata files are immutable, so what was parsed once is kept; the pointer is asked for every time. */
   readonly metadata: MetadataCache
 }
 
-export interface RuntimeOptions {
+export interface StagingRuntimeOptions {
   readonly plan: Plan
-  readonly ports: Ports
+  readonly ports: StagingPorts
   readonly staging: string
-  readonly warehouse: string
   readonly incarnation: string
   readonly limits?: Partial<Limits>
 }
 
-export function createRuntime(options: RuntimeOptions): Runtime {
+export interface RuntimeOptions extends StagingRuntimeOptions {
+  readonly ports: Ports
+  readonly warehouse: string
+}
+
+export function createStagingRuntime(options: StagingRuntimeOptions): StagingRuntime {
   const decoders = new Map<string, JsonDecoder>()
   for (const source of Object.values(options.plan.sources)) decoders.set(source.id, jsonDecoder(source.input))
-  return { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, decoders, metadata: metadataCache() }
+  return { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, decoders }
+}
+
+export function createRuntime(options: RuntimeOptions): Runtime {
+  const { ports, warehouse } = options
+  return { ...createStagingRuntime(options), ports, warehouse, metadata: metadataCache() }
 }
 
 /**
@@ -79,7 +96,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
 export async function nameIncarnation(log: Log, random: Random, pipeline: string): Promise<string> {
   const key = incarnationLogKey(pipeline)
   const tail = await log.tail(key)
-  if (tail.value !== undefined) return tail.value
+  if (tail !== undefined) return tail.value
   const name = random.uuid().slice(0, 8)
   const put = await log.put(key, 1, name)
   return put.won ? name : put.existing

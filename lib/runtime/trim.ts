@@ -13,7 +13,7 @@ export async function trim(runtime: Runtime): Promise<void> {
     if (plan === undefined) continue
     for (const [partition, progress] of Object.entries(partitions)) {
       const key = stagingLogKey(runtime.plan.name, source, runtime.incarnation, plan.topic, Number(partition))
-      const floor = stagingTrimFloor(progress.slot, (await log.tail(key)).slot)
+      const floor = stagingTrimFloor(progress.slot, (await log.tail(key))?.slot ?? 0)
       if (floor > 0) await log.trim(key, floor)
     }
   }

@@ -1,10 +1,11 @@
 // Started by catalog.sqlite.test.ts, several at once: commits to one table COUNT times and prints what it swapped in.
 import { openSqliteCatalog } from '../../lib/local/sqlite-catalog.ts'
+import { DESCRIPTION } from './description.ts'
 
 const [path, me, count] = process.argv.slice(2) as [string, string, string]
 const catalog = openSqliteCatalog(path)
 const id = { namespace: 'ns', name: 't' }
-await catalog.create(id, '0')
+await catalog.create(id, '0', DESCRIPTION)
 const won: string[] = []
 while (won.length < Number(count)) {
   const pointer = await catalog.load(id)

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSqliteCatalog, type SqliteCatalog, type SqliteCatalogOptions } from '../../lib/local/sqlite-catalog.ts'
+import { DESCRIPTION } from './description.ts'
 
 const table = { namespace: 'trades', name: 'raw_trades' }
 let dir: string
@@ -60,8 +61,8 @@ describe('the SQLite catalog', () => {
 
   it('enters table and namespace as the JDBC catalog does, and the location before the last swap', async () => {
     const catalog = open()
-    await catalog.create(table, 'a')
-    await catalog.create({ ...table, name: 'agg_1m' }, 'b')
+    await catalog.create(table, 'a', DESCRIPTION)
+    await catalog.create({ ...table, name: 'agg_1m' }, 'b', DESCRIPTION)
     const pointer = await catalog.load(table)
     await catalog.swap(table, pointer!, 'a2')
     const database = asForeigner()
@@ -76,7 +77,7 @@ describe('the SQLite catalog', () => {
 
   it('leaves one plain file, which is durable at each commit', async () => {
     const catalog = open()
-    await catalog.create(table, 'a')
+    await catalog.create(table, 'a', DESCRIPTION)
     expect(readdirSync(dir)).toEqual(['catalog.db'])
     expect(asForeigner().prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'delete' })
   })
@@ -90,8 +91,8 @@ describe('the SQLite catalog', () => {
     insert.run('frazil', 'trades', 'before_types', 'old', null)
     expect(await catalog.list()).toEqual([{ namespace: 'trades', name: 'before_types' }])
     expect(await catalog.load({ ...table, name: 'a_view' })).toBeUndefined()
-    expect(await catalog.create({ ...table, name: 'a_view' }, 'x')).toBe(false)
-    expect(await catalog.create(table, 'ours')).toBe(true)
+    expect(await catalog.create({ ...table, name: 'a_view' }, 'x', DESCRIPTION)).toBe(false)
+    expect(await catalog.create(table, 'ours', DESCRIPTION)).toBe(true)
   })
 
   it('takes over a catalog of the older schema version, which has no types', async () => {
@@ -103,13 +104,13 @@ describe('the SQLite catalog', () => {
     const catalog = open()
     open()
     expect(await catalog.swap(table, { metadataLocation: 'a', version: 'a' }, 'a2')).toBe(true)
-    expect(await catalog.create({ ...table, name: 'new' }, 'b')).toBe(true)
+    expect(await catalog.create({ ...table, name: 'new' }, 'b', DESCRIPTION)).toBe(true)
     expect(await catalog.list()).toHaveLength(2)
   })
 
   it('notices a commit that a foreign program made behind its back', async () => {
     const catalog = open()
-    await catalog.create(table, 'a')
+    await catalog.create(table, 'a', DESCRIPTION)
     const base = await catalog.load(table)
     asForeigner().exec("UPDATE iceberg_tables SET metadata_location = 'theirs'")
     expect(await catalog.swap(table, base!, 'ours')).toBe(false)
@@ -118,13 +119,13 @@ describe('the SQLite catalog', () => {
 
   it('a swap that a foreign lock keeps out is Unavailable, and did not happen', async () => {
     const catalog = open({ busyTimeoutMs: 20 })
-    await catalog.create(table, 'a')
+    await catalog.create(table, 'a', DESCRIPTION)
     const base = await catalog.load(table)
     const database = asForeigner()
     for (const lock of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM iceberg_tables']) {
       database.exec(lock)
       await expect(catalog.swap(table, base!, 'b')).rejects.toMatchObject({ kind: 'Unavailable' })
-      await expect(catalog.create({ ...table, name: 'new' }, 'b')).rejects.toMatchObject({ kind: 'Unavailable' })
+      await expect(catalog.create({ ...table, name: 'new' }, 'b', DESCRIPTION)).rejects.toMatchObject({ kind: 'Unavailable' })
       database.exec('ROLLBACK')
       expect(await catalog.load(table)).toEqual(base)
       expect(await catalog.list()).toEqual([table])

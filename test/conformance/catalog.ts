@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Catalog, TableId, TablePointer } from '../../lib/ports/catalog.ts'
+import { DESCRIPTION } from './description.ts'
 
 export interface CatalogStore {
   readonly catalog: Catalog
@@ -36,26 +37,26 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
     })
 
     it('a created table is loaded from where it was put', async () => {
-      expect(await catalog.create(trades, at(0))).toBe(true)
+      expect(await catalog.create(trades, at(0), DESCRIPTION)).toBe(true)
       expect((await loaded()).metadataLocation).toBe(at(0))
     })
 
     it('creating a table twice leaves the first one', async () => {
-      await catalog.create(trades, at(0))
-      expect(await catalog.create(trades, at(1))).toBe(false)
+      await catalog.create(trades, at(0), DESCRIPTION)
+      expect(await catalog.create(trades, at(1), DESCRIPTION)).toBe(false)
       expect((await loaded()).metadataLocation).toBe(at(0))
     })
 
     it('tables of one name in two namespaces are two tables', async () => {
       const other = { ...trades, namespace: 'ads' }
-      await catalog.create(trades, at(0))
-      expect(await catalog.create(other, at(1))).toBe(true)
+      await catalog.create(trades, at(0), DESCRIPTION)
+      expect(await catalog.create(other, at(1), DESCRIPTION)).toBe(true)
       expect(await catalog.swap(trades, await loaded(), at(2))).toBe(true)
       expect((await loaded(other)).metadataLocation).toBe(at(1))
     })
 
     it('a swap against the current pointer replaces it and gives it another version', async () => {
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       const before = await loaded()
       expect(await catalog.swap(trades, before, at(1))).toBe(true)
       const after = await loaded()
@@ -64,7 +65,7 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
     })
 
     it('a swap against a stale pointer is lost and changes nothing', async () => {
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       const stale = await loaded()
       await catalog.swap(trades, stale, at(1))
       expect(await catalog.swap(trades, stale, at(2))).toBe(false)
@@ -72,21 +73,21 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
     })
 
     it('the same swap made twice is lost the second time', async () => {
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       const base = await loaded()
       expect(await catalog.swap(trades, base, at(1))).toBe(true)
       expect(await catalog.swap(trades, base, at(1))).toBe(false)
     })
 
     it('a swap of a table that does not exist is lost and makes none', async () => {
-      await catalog.create({ ...trades, name: 'other' }, at(0))
+      await catalog.create({ ...trades, name: 'other' }, at(0), DESCRIPTION)
       const pointer = await loaded({ ...trades, name: 'other' })
       expect(await catalog.swap(trades, pointer, at(1))).toBe(false)
       expect(await catalog.load(trades)).toBeUndefined()
     })
 
     it('of many swaps against one pointer exactly one wins, through two clients', async () => {
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       const second = await store.second()
       const base = await loaded()
       const results = await Promise.all(
@@ -98,20 +99,22 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
 
     it('of many creations of one table exactly one wins, through two clients', async () => {
       const second = await store.second()
-      const results = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).create(trades, at(i))))
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => (i % 2 ? catalog : second).create(trades, at(i), DESCRIPTION)),
+      )
       expect(results.filter(Boolean)).toHaveLength(1)
       expect((await loaded()).metadataLocation).toBe(at(results.indexOf(true)))
     })
 
     it('what one client commits another sees at once', async () => {
       const second = await store.second()
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       await second.swap(trades, await loaded(trades, second), at(1))
       expect((await loaded()).metadataLocation).toBe(at(1))
     })
 
     it('tables survive the process that made them', async () => {
-      await catalog.create(trades, at(0))
+      await catalog.create(trades, at(0), DESCRIPTION)
       await catalog.swap(trades, await loaded(), at(1))
       const again = await store.reopened()
       expect((await loaded(trades, again)).metadataLocation).toBe(at(1))
@@ -125,14 +128,14 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
         { namespace: 'trades', name: 'agg_1m' },
         { namespace: 'ads', name: 'ä' },
       ]
-      for (const id of ids) await catalog.create(id, at(0))
+      for (const id of ids) await catalog.create(id, at(0), DESCRIPTION)
       const listed = (await catalog.list()).map((id) => `${id.namespace}.${id.name}`)
       expect(listed).toEqual(['ads.z', 'ads.ä', 'trades.Agg', 'trades.agg_1m', 'trades.raw_trades'])
     })
 
     it('names and locations are taken literally', async () => {
       const odd = { namespace: "o'd%d", name: 'a"b_%' }
-      await catalog.create(odd, `memory://w/it's %20 "there"`)
+      await catalog.create(odd, `memory://w/it's %20 "there"`, DESCRIPTION)
       expect((await loaded(odd)).metadataLocation).toBe(`memory://w/it's %20 "there"`)
       expect(await catalog.load({ namespace: "o'd%d", name: 'a"bX%' })).toBeUndefined()
     })

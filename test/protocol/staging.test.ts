@@ -9,7 +9,6 @@ import {
   encodeStagingEntry,
   greatestTimestamp,
   type StagingEntry,
-  stagingTail,
 } from '../../lib/protocol/staging.ts'
 
 const entry: StagingEntry = {
@@ -111,11 +110,6 @@ describe('reading a staging log', () => {
   it('halts when a watermark falls (rule 28)', () => {
     expect(() => assertFollows('trades-0', 0, 5001, entry)).toThrow(/watermark of at least 5001/)
     expect(() => assertFollows('trades-0', 0, 5001, { ...entry, watermark: null })).toThrow(/watermark/)
-  })
-
-  it('never takes a trimmed log without a tail for an empty one (rule 3)', () => {
-    expect(() => stagingTail({ slot: 0, value: undefined, floor: 2 })).toThrow(/tail to survive/)
-    expect(stagingTail({ slot: 0, value: undefined, floor: 0 }).entry).toBeUndefined()
   })
 
   it('reads back what it wrote, and refuses a version it does not know', () => {

@@ -72,6 +72,20 @@ describe('a pipeline from records to tables', () => {
     expect((await w.rows('agg_1m'))[0]).toMatchObject({ trade_count: 1n })
   })
 
+  it('opens all partitions that the definition states with the first record of any, should nobody have opened them', async () => {
+    const plan = planOf(trades)
+    const declared: Plan = { ...plan, sources: { trades: { ...plan.sources.trades, partitions: 2 } } }
+    const w = world({ plan: declared })
+    await provision(w.runtime, {})
+    await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5), trade('A', 1000, 6)])])
+    await commitAll(w.runtime)
+    expect(await w.rows('raw_trades')).toHaveLength(2)
+    expect(await w.rows('agg_1m')).toHaveLength(0)
+    await ingest(w.runtime, [batch(1, 0, [trade('A', 1000, 6)])])
+    await commitAll(w.runtime)
+    expect(await w.rows('agg_1m')).toMatchObject([{ open: 5, trade_count: 1n }])
+  })
+
   it('closes no window while a partition has not spoken (rule 22)', async () => {
     const w = world()
     await provision(w.runtime, { trades: [0, 1] })

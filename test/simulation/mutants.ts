@@ -35,7 +35,7 @@ export const MUTANTS: readonly Mutant[] = [
       {
         file: 'lib/runtime/ingest.ts',
         find: 'const results = await Promise.allSettled(',
-        replace: `prepared.forEach(({ delivery, stage }, i) => memory.set(delivery.logKey, { slot: stage.slot, value: values[i], floor: 0 }))
+        replace: `prepared.forEach(({ delivery, stage }, i) => memory.set(delivery.logKey, { slot: stage.slot, value: values[i] }))
   const results = await Promise.allSettled(`,
       },
     ],

@@ -135,9 +135,9 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
   }
   const catalog: Catalog = {
     load: (table) => call(`catalog.load ${table.name}`, false, () => stores.catalog.load(table)),
-    create: (table, location) =>
+    create: (table, location, description) =>
       call(`catalog.create ${table.name}`, true, async (by) => {
-        const created = await stores.catalog.create(table, location)
+        const created = await stores.catalog.create(table, location, description)
         if (created) events.push({ at: 'create', by, table: table.name, location })
         return created
       }),

@@ -1,5 +1,5 @@
 import type { Log, LogItem } from '../log.ts'
-import { checkPut, checkTrim } from '../log-rules.ts'
+import { checkNeverTrimmed, checkPut, checkTrim } from '../log-rules.ts'
 
 interface Entry {
   /** Ascending by slot. Almost every put is at the end. */
@@ -22,7 +22,8 @@ export function memoryLog(): Log {
     async tail(key) {
       const entry = entries.get(key)
       const last = entry?.items.at(-1)
-      return { slot: last?.slot ?? 0, value: last?.value, floor: entry?.floor ?? 0 }
+      if (last === undefined) checkNeverTrimmed(key, entry?.floor ?? 0)
+      return last
     },
     async put(key, slot, value) {
       checkPut(key, slot, value)
