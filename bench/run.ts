@@ -23,7 +23,7 @@ const source = await sourceOf()
 const cpuBefore = process.cpuUsage()
 const summary = await run({
   plan: planOf(trades),
-  warehouse: join(dir, 'warehouse'),
+  warehouse: { kind: 'directory', dir: join(dir, 'warehouse') },
   source,
   untilEnd: true,
   commitIntervalMs: 1000,

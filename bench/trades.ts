@@ -1,6 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { usage } from '../lib/errors.ts'
+import { isKind, messageOf, usage } from '../lib/errors.ts'
 import { lambdaEvents } from './lambda-events.ts'
 import { AHEAD, ODD, POISON } from './odd-trades.ts'
 import { threshold, xoshiro128 } from './random.ts'
@@ -221,17 +221,24 @@ function writeTrades(args: readonly string[]): void {
       'batch-seed': { type: 'string' },
       duplicates: { type: 'string' },
       timestamps: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   })
-  const number = (name: Exclude<keyof typeof values, 'events' | 'timestamps' | 'out'>) => {
+  if (values.help) {
+    console.log(HELP)
+    return
+  }
+  const number = (name: Exclude<keyof typeof values, 'events' | 'timestamps' | 'help' | 'out'>) => {
     const text = values[name]
     if (text === undefined) return undefined
     const value = Number(text)
-    if (text.trim() === '' || !(value >= 0)) throw usage(`Cannot read --${name}: expected a number, found '${text}'.\n${HELP}`)
+    if (text.trim() === '' || !(value >= 0))
+      throw usage(`Cannot read --${name}: expected a number, found '${text}'. --help lists the options.`)
     return value
   }
   const count = number('count')
-  if (count === undefined || values.out === undefined) throw usage(HELP)
+  if (count === undefined || values.out === undefined)
+    throw usage('Cannot make trades: expected --count N and --out FILE. --help lists the options.')
   const trades = generateTrades({
     count,
     seed: number('seed'),
@@ -260,4 +267,13 @@ function writeTrades(args: readonly string[]): void {
   }
 }
 
-if (import.meta.main) writeTrades(process.argv.slice(2))
+if (import.meta.main) {
+  try {
+    writeTrades(process.argv.slice(2))
+  } catch (error) {
+    // An option that parseArgs does not know, or a file that cannot be written, says so in its message as well.
+    if (!isKind(error, 'Usage') && !(error instanceof Error && 'code' in error)) throw error
+    console.error(`error: ${messageOf(error)}`)
+    process.exitCode = 2
+  }
+}

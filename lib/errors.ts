@@ -5,14 +5,10 @@
 
 /** The kinds, and what a caller may conclude from each. */
 export type ErrorKind =
-  /** Somebody else won a compare-and-set: load again. */
-  | 'Conflict'
   /** A commit may or may not have happened: load and look at the marker. */
   | 'CommitUnknown'
   /** A store or broker did not answer as it should; a write may have happened. Retry later. */
   | 'Unavailable'
-  /** One record cannot be decoded or accepted. It becomes a dead letter. */
-  | 'BadRecord'
   /** A definition that cannot work. Fails before anything runs. */
   | 'InvalidPipeline'
   /** Going on would lose or double data: a foreign table, a topic made anew, an unknown fingerprint. */
@@ -31,7 +27,6 @@ export class FrazilError extends Error {
   }
 }
 
-export const conflict = (message: string, options?: ErrorOptions) => new FrazilError('Conflict', message, options)
 export const commitUnknown = (message: string, options?: ErrorOptions) => new FrazilError('CommitUnknown', message, options)
 export const unavailable = (message: string, options?: ErrorOptions) => new FrazilError('Unavailable', message, options)
 export const invalidPipeline = (message: string, options?: ErrorOptions) => new FrazilError('InvalidPipeline', message, options)

@@ -6,7 +6,7 @@
  */
 export { type ErrorKind, FrazilError, isKind } from './errors.ts'
 export type { AggregateCall, Aggregates } from './pipeline/aggregates.ts'
-export { column, type InputColumn } from './pipeline/column.ts'
+export { column, type InputColumn, type OptionalColumn, type RenamedColumn } from './pipeline/column.ts'
 export { type Duration, days, hours, milliseconds, minutes, seconds } from './pipeline/durations.ts'
 export { type Pipeline, type PipelineOptions, pipeline } from './pipeline/pipeline.ts'
 export type { Plan } from './pipeline/plan.ts'

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { usage } from '../errors.ts'
+import type { WarehouseAt } from '../local/warehouse.ts'
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 /** Timers take 31 bits of milliseconds; nobody waits longer. */
@@ -43,9 +44,36 @@ export function existingFile(what: string, path: string): string {
   return file
 }
 
-/** The warehouse that every command needs. Throws `Usage`. */
-export function warehouseOf({ warehouse }: { readonly warehouse?: string }): string {
+/** The options that say where a warehouse is. */
+export interface WarehouseFlags {
+  readonly warehouse?: string
+  readonly catalog?: 'sqlite' | 'glue'
+  readonly logTable?: string
+}
+
+/** The DynamoDB table of the logs when neither `--log-table` nor `FRAZIL_LOG_TABLE` names one. */
+const DEFAULT_LOG_TABLE = 'frazil'
+
+/** The warehouse that every command needs: a directory, or with `--catalog glue` a place on S3. Throws `Usage`. */
+export function warehouseOf({ warehouse, catalog, logTable }: WarehouseFlags): WarehouseAt {
   if (warehouse === undefined || warehouse === '')
     throw usage('Cannot run: expected --warehouse DIR, found none. Name the directory of the warehouse.')
-  return warehouse
+  const onS3 = /^s3a?:\/\//.test(warehouse)
+  if (catalog !== 'glue') {
+    if (onS3) throw usage(`Cannot use warehouse ${warehouse}: on S3 it goes with --catalog glue. Add that option.`)
+    if (logTable !== undefined) throw usage('Cannot run: --log-table goes with --catalog glue. Leave it out, or add that option.')
+    return { kind: 'directory', dir: resolve(warehouse) }
+  }
+  const found = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(warehouse)
+  const prefix = (found?.[2] ?? '').replace(/\/+$/, '')
+  if (found === null || prefix.split('/').some((part, i) => part === '' && i > 0))
+    throw usage(`Cannot use warehouse ${warehouse}: with --catalog glue expected s3://bucket/prefix, found another form.`)
+  return {
+    kind: 'aws',
+    location: `s3://${found[1]}/${prefix === '' ? '' : `${prefix}/`}`,
+    logTable: logTable ?? process.env.FRAZIL_LOG_TABLE ?? DEFAULT_LOG_TABLE,
+  }
 }
+
+/** A warehouse as people name it. */
+export const shownWarehouse = (at: WarehouseAt): string => (at.kind === 'aws' ? at.location.replace(/\/$/, '') : at.dir)

@@ -4,6 +4,9 @@ const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
 /** `1,234,567` */
 export const shownCount = (n: number | bigint): string => whole.format(n)
 
+/** `1 dead letter`, `2 dead letters`. */
+export const counted = (n: number, one: string): string => `${shownCount(n)} ${one}${n === 1 ? '' : 's'}`
+
 /** `0 B`, `812 kB`, `49.5 MB`: powers of 1,000. */
 export function shownBytes(bytes: number): string {
   let value = bytes

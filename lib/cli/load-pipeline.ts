@@ -6,6 +6,7 @@ import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { planOf } from '../pipeline/plan-of.ts'
 import { existingFile } from './arguments.ts'
+import { loadHint } from './load-hints.ts'
 
 /**
  * The plan of a pipeline file: its default export, made by `pipeline()`. Throws `Usage` when the file cannot be read,
@@ -21,7 +22,8 @@ export async function loadPipeline(path: string): Promise<Plan> {
   try {
     module = await import(url)
   } catch (cause) {
-    throw loadFailure(cause, shown, url)
+    const exported = Object.keys(await import(FRAZIL)).sort()
+    throw loadFailure(cause, shown, url, exported)
   }
   const made = module.default
   if ((made as Partial<Pipeline> | null | undefined)?.kind !== 'pipeline') throw notAPipeline(shown, module)
@@ -36,6 +38,9 @@ export async function loadPipeline(path: string): Promise<Plan> {
   }
 }
 
+/** The file that 'frazil' means. */
+const FRAZIL = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
+
 let hooked = false
 
 /**
@@ -46,11 +51,9 @@ let hooked = false
 function resolveFrazilToUs(): void {
   if (hooked) return
   hooked = true
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const index = new URL(`../index.${extension}`, import.meta.url).href
   registerHooks({
     resolve(specifier, context, next) {
-      if (specifier === 'frazil') return { url: index, shortCircuit: true }
+      if (specifier === 'frazil') return { url: FRAZIL, shortCircuit: true }
       const resolved = next(specifier, context)
       const isUserTypeScript = resolved.url.endsWith('.ts') && !resolved.url.includes('/node_modules/')
       return isUserTypeScript ? { ...resolved, format: 'module-typescript' } : resolved
@@ -75,11 +78,13 @@ function described(value: unknown): string {
   return typeof value === 'object' ? 'another object' : `a ${typeof value}`
 }
 
-function loadFailure(cause: unknown, shown: string, url: string): FrazilError {
+function loadFailure(cause: unknown, shown: string, url: string, exported: readonly string[]): FrazilError {
   const at = placeIn(cause, url)
   const where = at === undefined ? shown : `${shown}:${at}`
   // A definition's own error says what is wrong; the place is what it cannot know.
   if (cause instanceof FrazilError) return new FrazilError(cause.kind, `${cause.message}\n  at ${where}`, { cause })
+  const hint = loadHint(cause, exported)
+  if (hint !== undefined) return invalidPipeline(`Cannot run ${shown}: ${hint}\n  at ${where}`, { cause })
   const what = cause instanceof SyntaxError ? 'valid TypeScript' : 'it to load'
   return invalidPipeline(`Cannot run ${shown}: expected ${what}, found "${firstLine(messageOf(cause))}".\n  at ${where}`, {
     cause,

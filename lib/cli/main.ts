@@ -7,4 +7,8 @@ if (Number.parseInt(process.versions.node, 10) < 24) {
   process.exit(2)
 }
 
+// `npm run frazil` changes to the root of the checkout; relative paths, in SQL too, are meant from where the user stands.
+const { npm_lifecycle_event: script, INIT_CWD: from } = process.env
+if (script === 'frazil' && from !== undefined && import.meta.url.endsWith('.ts')) process.chdir(from)
+
 import('./program.ts').then(({ main }) => main(process.argv.slice(2))).then((code) => process.exit(code))

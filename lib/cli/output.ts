@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
 import { type ErrorKind, FrazilError, messageOf } from '../errors.ts'
 
@@ -24,8 +26,15 @@ export function outputOf(json: boolean): Output {
   }
 }
 
-/** How to call us again: installed, or from a checkout. */
-export const COMMAND = import.meta.url.endsWith('.ts') ? 'npm run --silent frazil --' : 'frazil'
+/** How to call us again, from where the user stands: by a script of the checkout, as an installed command, or by our file. */
+export const COMMAND = howToCall()
+
+function howToCall(): string {
+  const { npm_lifecycle_event: script, npm_command: command } = process.env
+  if (!import.meta.url.endsWith('.ts')) return command === undefined ? 'frazil' : 'npx frazil'
+  const inCheckout = !/^\.\.(?:[/\\]|$)/.test(relative(fileURLToPath(new URL('../..', import.meta.url)), process.cwd()))
+  return script === 'frazil' || inCheckout ? 'npm run --silent frazil --' : `${process.argv0} ${process.argv[1]}`
+}
 
 /** How wide a table may be: as the terminal, or undefined for any width. */
 export const tableWidth = (): number | undefined => (process.stdout.isTTY ? process.stdout.columns || undefined : undefined)
@@ -52,9 +61,7 @@ const EXIT_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   Usage: EXIT.couldNotRun,
   InvalidPipeline: EXIT.couldNotRun,
   Unavailable: EXIT.couldNotRun,
-  Conflict: EXIT.couldNotRun,
   CommitUnknown: EXIT.couldNotRun,
-  BadRecord: EXIT.finding,
   Refused: EXIT.finding,
   Corrupt: EXIT.finding,
 }

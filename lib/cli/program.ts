@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { invalidPipeline, usage } from '../errors.ts'
+import type { WarehouseFlags } from './arguments.ts'
 import { EXIT, endQuietlyWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
 import type { QueryFlags } from './query.ts'
 import type { RunFlags } from './run.ts'
-import type { TablesFlags } from './tables.ts'
 
 /**
  * The `frazil` command. Commands are declared here and live in a file each, loaded when called: `--version` and `--help` must
@@ -46,6 +46,11 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
   command('run', 'run a whole pipeline in this process: read, decide, commit')
     .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
     .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option(
+      '--log-table <name>',
+      'with --catalog glue: DynamoDB table of the logs; made when missing (default: FRAZIL_LOG_TABLE or frazil)',
+    )
     .option('--input <file>', 'read a file of JSON values, one a line, spread over partitions')
     .option('--partitions <n>', 'with --input: how many partitions to spread over')
     .option('--events <file>', 'read a file of Lambda events of Kafka, one a line')
@@ -60,6 +65,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       "one statement; tables are namespace.table, with FOR VERSION AS OF id or FOR TIMESTAMP AS OF 'time' after them",
     )
     .addOption(warehouseOption())
+    .addOption(catalogOption())
     .addOption(new Option('--format <format>', 'how rows are written').choices(['table', 'json', 'csv']))
     .action((sql: string, flags: QueryFlags) =>
       done(async (output) => (await import('./query.ts')).queryCommand(sql, flags, output)),
@@ -67,7 +73,8 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
 
   command('tables', 'list the tables of a warehouse: rows, files, bytes, snapshots, markers')
     .addOption(warehouseOption())
-    .action((flags: TablesFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
+    .addOption(catalogOption())
+    .action((flags: WarehouseFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
 
   // One hook for all: every command takes it, before or after its name.
   for (const each of [program, ...program.commands])
@@ -77,7 +84,9 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
 
 /** Not mandatory for commander: it would complain of that before it looks at a misspelt option. */
 const warehouseOption = () =>
-  new Option('--warehouse <dir>', 'directory of the warehouse: catalog.db, tables and logs (required)')
+  new Option('--warehouse <dir>', 'directory of the warehouse; with --catalog glue s3://bucket/prefix (required)')
+const catalogOption = () =>
+  new Option('--catalog <catalog>', 'where tables are named: sqlite is in the directory, glue on AWS').choices(['sqlite', 'glue'])
 
 /** Known before parsing: what parsing refuses must be said in JSON too. */
 function asksForJson(args: readonly string[]): boolean {

@@ -1,5 +1,5 @@
 import type { RunProgress } from '../local/run.ts'
-import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
+import { counted, shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
 
 /** A terminal's line is rewritten this often; elsewhere a line is a line. */
 const TERMINAL_EVERY_MS = 100
@@ -38,10 +38,10 @@ export function progressLine(progress: RunProgress): string {
   const { phase, records, late, deadLetters, missing, checkpoint, watermarkMs, bytesRead, totalBytes } = progress
   if (phase === 'starting') return 'starting'
   const readingMs = progress.elapsedMs - progress.startupMs
-  const parts = [`${shownCount(records)} records`]
+  const parts = [counted(records, 'record')]
   if (phase === 'reading' && readingMs > 0) parts.push(`${shownCount((records / readingMs) * 1000)}/s`)
   if (totalBytes !== undefined && totalBytes > 0 && phase === 'reading') parts.push(share(bytesRead, totalBytes, readingMs))
-  parts.push(`${shownCount(late)} late`, `${shownCount(deadLetters)} dead letters`)
+  parts.push(`${shownCount(late)} late`, counted(deadLetters, 'dead letter'))
   if (missing > 0) parts.push(`${shownCount(missing)} missing`)
   parts.push(`checkpoint ${checkpoint}`)
   if (watermarkMs !== null) parts.push(`watermark ${shownMillis(watermarkMs)}`)

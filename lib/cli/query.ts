@@ -1,14 +1,13 @@
 import type { DuckDBConnection, DuckDBResult, DuckDBValue } from '@duckdb/node-api'
 import { corrupt, FrazilError, messageOf, unavailable, usage } from '../errors.ts'
-import { warehouseOf } from './arguments.ts'
-import { shownCount } from './format.ts'
+import { type WarehouseFlags, warehouseOf } from './arguments.ts'
+import { counted, shownCount } from './format.ts'
 import { EXIT, type Output, tableWidth } from './output.ts'
 import { type ReadWarehouse, readWarehouse, tableName } from './read-warehouse.ts'
-import { sqlTokens } from './sql-tokens.ts'
+import { statementCount } from './sql-tokens.ts'
 import { type Cell, renderTable, styled } from './table.ts'
 
-export interface QueryFlags {
-  readonly warehouse?: string
+export interface QueryFlags extends WarehouseFlags {
   readonly format?: 'table' | 'json' | 'csv'
 }
 
@@ -17,15 +16,24 @@ const MAX_TABLE_ROWS = 10_000
 
 /** `frazil query`: DuckDB in memory over the files that a scan of each Iceberg table plans. */
 export async function queryCommand(sql: string, flags: QueryFlags, output: Output): Promise<number> {
-  if (sqlTokens(sql).every((token) => token.text === ';'))
-    throw usage('Cannot run the query: expected an SQL statement, found none.')
+  const statements = statementCount(sql)
+  if (statements !== 1)
+    throw usage(
+      statements === 0
+        ? 'Cannot run the query: expected an SQL statement, found none.'
+        : `Cannot run the query: expected one SQL statement, found ${statements}. Run them one by one.`,
+    )
   const warehouse = await readWarehouse(warehouseOf(flags))
-  const { createViews } = await import('./views.ts')
-  const connection = await connect()
-  const resolved = await asOurs(warehouse, () => createViews(connection, warehouse, sql))
-  const result = await asOurs(warehouse, () => connection.stream(resolved))
-  await asOurs(warehouse, () => write(result, output.json ? 'json' : (flags.format ?? 'table'), output))
-  return EXIT.fine
+  try {
+    const { createViews } = await import('./views.ts')
+    const connection = await connect()
+    const resolved = await asOurs(warehouse, () => createViews(connection, warehouse, sql))
+    const result = await asOurs(warehouse, () => connection.stream(resolved))
+    await asOurs(warehouse, () => write(result, output.json ? 'json' : (flags.format ?? 'table'), output))
+    return EXIT.fine
+  } finally {
+    await warehouse.close()
+  }
 }
 
 async function connect(): Promise<DuckDBConnection> {
@@ -68,7 +76,7 @@ async function write(result: DuckDBResult, format: 'table' | 'json' | 'csv', out
   const columns = result.columnTypes().map((type, i) => ({ name: names[i], right: isNumeric(type) }))
   const { rows, count } = await firstRows(result, textOf)
   await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
-  output.note(`${shownCount(count)} ${count === 1 ? 'row' : 'rows'}`)
+  output.note(counted(count, 'row'))
   if (count > rows.length)
     output.note(`Only the first ${shownCount(rows.length)} are shown. Add a LIMIT, or use --format json or csv.`)
 }
@@ -90,7 +98,7 @@ async function asOurs<T>(warehouse: ReadWarehouse, action: () => Promise<T>): Pr
   } catch (cause) {
     if (cause instanceof FrazilError) throw cause
     const message = messageOf(cause).trim()
-    if (/^(IO|Invalid Input) Error/.test(message) && message.includes(`${warehouse.dir}/`))
+    if (/^(IO|Invalid Input) Error/.test(message) && message.includes(`${warehouse.name}/`))
       throw corrupt(`Cannot read the warehouse: ${message}. Restore the file.`, { cause })
     // DuckDB's own guess looks in its catalog, too, and names tables that no user knows.
     const known = /Table with name .* does not exist/.test(message)

@@ -1,15 +1,21 @@
-import { resolve } from 'node:path'
 import { usage } from '../errors.ts'
 import type { RunSource, RunSummary } from '../local/run.ts'
 import type { Plan } from '../pipeline/plan.ts'
-import { existingFile, parseBrokers, parseCount, parseDuration, warehouseOf } from './arguments.ts'
-import { shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
+import {
+  existingFile,
+  parseBrokers,
+  parseCount,
+  parseDuration,
+  shownWarehouse,
+  type WarehouseFlags,
+  warehouseOf,
+} from './arguments.ts'
+import { counted, shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
 import { COMMAND, EXIT, type Output } from './output.ts'
 import { progressDisplay } from './progress.ts'
 import { renderTable } from './table.ts'
 
-export interface RunFlags {
-  readonly warehouse?: string
+export interface RunFlags extends WarehouseFlags {
   readonly input?: string
   readonly partitions?: string
   readonly events?: string
@@ -27,8 +33,7 @@ const SAME_SIGNAL_MS = 1000
 /** `frazil run`: the whole pipeline in this process. Interrupted once it stops cleanly, twice at once. */
 export async function runCommand(pipelineFile: string, flags: RunFlags, output: Output): Promise<number> {
   // All that can be wrong is looked at before the warehouse is made.
-  const givenWarehouse = warehouseOf(flags)
-  const warehouse = resolve(givenWarehouse)
+  const warehouse = warehouseOf(flags)
   const source = sourceOf(flags)
   const commitIntervalMs = parseDuration('--commit-interval', flags.commitInterval)
   const { loadPipeline } = await import('./load-pipeline.ts')
@@ -64,10 +69,12 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
   const interrupted = interrupt.signal.aborted
-  if (output.json) await output.data(`${JSON.stringify(summaryJson(plan, warehouse, interrupted, summary))}\n`)
+  if (output.json) await output.data(`${JSON.stringify(summaryJson(plan, shownWarehouse(warehouse), interrupted, summary))}\n`)
   else {
     await output.data(summaryText(plan, interrupted, summary))
-    output.note(nextSteps(plan, warehouse, givenWarehouse))
+    const complaint = mostlyDeadLetters(plan, flags, summary)
+    if (complaint !== undefined) output.note(complaint)
+    output.note(nextSteps(plan, shownWarehouse(warehouse), flags))
   }
   return interrupted ? EXIT.interrupted : EXIT.fine
 }
@@ -103,30 +110,61 @@ function summaryJson(plan: Plan, warehouse: string, interrupted: boolean, summar
 function summaryText(plan: Plan, interrupted: boolean, summary: RunSummary): string {
   const { records, late, deadLetters, missing, files, fileBytes, elapsedMs, startupMs, watermarkMs, tables } = summary
   const readingMs = elapsedMs - startupMs
-  const perSecond = readingMs > 0 ? shownCount((records / readingMs) * 1000) : '0'
+  const ended = `${interrupted ? 'Interrupted' : 'Done'} in ${shownDuration(elapsedMs)}`
+  const noWatermark = interrupted ? 'no watermark yet' : 'no watermark: no record had an event time'
   const rows = Object.entries(tables).map(([name, count]) => [`${plan.namespace}.${name}`, shownCount(count)])
   const columns = [
     { name: 'table', right: false },
     { name: 'rows', right: true },
   ]
+  const counts = [counted(deadLetters, 'dead letter'), counted(late, 'late row'), `${counted(missing, 'offset')} missing`]
   const lines = [
-    `${interrupted ? 'Interrupted' : 'Done'} in ${shownDuration(elapsedMs)}: ${perSecond} records/s after ${shownDuration(startupMs)} of start-up`,
-    `${shownCount(records)} records: ${shownCount(deadLetters)} dead letters, ${shownCount(late)} late rows, ${shownCount(missing)} offsets missing`,
-    `${shownCount(files)} data files written, ${shownBytes(fileBytes)}; checkpoint ${summary.checkpoint}`,
-    `watermark ${watermarkMs === null ? 'none yet' : shownMillis(watermarkMs)}`,
+    ...(records === 0
+      ? [`${ended}: there was nothing new to read`]
+      : [
+          `${ended}: ${shownCount((records / readingMs) * 1000)} records/s after ${shownDuration(startupMs)} of start-up`,
+          `${counted(records, 'record')}: ${counts.join(', ')}`,
+        ]),
+    `${counted(files, 'data file')} written, ${shownBytes(fileBytes)}; checkpoint ${summary.checkpoint}`,
+    watermarkMs === null ? noWatermark : `watermark ${shownMillis(watermarkMs)}`,
     '',
     renderTable(columns, rows),
   ]
   return lines.join('\n')
 }
 
-function nextSteps(plan: Plan, warehouse: string, givenWarehouse: string): string {
+/** Reasons that a file of another form gives most of its lines. */
+const WRONG_FORM = ['invalid_json', 'not_an_object', 'empty_value']
+
+/** Dead letters are data; that most of the input became such is a mistake, as a rule, and must not look like success. */
+function mostlyDeadLetters(plan: Plan, flags: RunFlags, summary: RunSummary): string | undefined {
+  const { records, deadLetters, reasons } = summary
+  if (records === 0 || deadLetters * 2 < records) return undefined
+  const [reason, count] = Object.entries(reasons).reduce((most, next) => (next[1] > most[1] ? next : most))
+  const tables = new Set(Object.values(plan.sources).map((source) => source.deadLetters))
+  const form = flags.input !== undefined && WRONG_FORM.includes(reason) ? ' --input takes one JSON object a line.' : ''
+  const queries = [...tables].map(
+    (table) =>
+      `  ${COMMAND} query "SELECT reason, detail, try(decode(value)) AS value FROM ${plan.namespace}.${table} LIMIT 10" ${whereOf(flags)}`,
+  )
+  return [
+    `\nnote: ${shownCount(deadLetters)} of ${counted(records, 'record')} became dead letters, ${shownCount(count)} of them ${reason}.${form} See them:`,
+    ...queries,
+  ].join('\n')
+}
+
+/** The options that name this run's warehouse to another command. */
+const whereOf = (flags: RunFlags): string =>
+  `${flags.catalog === 'glue' ? '--catalog glue ' : ''}--warehouse ${shellWord(flags.warehouse ?? '')}`
+
+function nextSteps(plan: Plan, warehouse: string, flags: RunFlags): string {
+  const where = whereOf(flags)
   const table = `${plan.namespace}.${Object.keys(plan.tables)[0]}`
   return [
     `\nWarehouse: ${warehouse}`,
     'Next:',
-    `  ${COMMAND} tables --warehouse ${shellWord(givenWarehouse)}`,
-    `  ${COMMAND} query "SELECT * FROM ${table} LIMIT 10" --warehouse ${shellWord(givenWarehouse)}`,
+    `  ${COMMAND} tables ${where}`,
+    `  ${COMMAND} query "SELECT * FROM ${table} LIMIT 10" ${where}`,
   ].join('\n')
 }
 

@@ -47,6 +47,12 @@ export function sqlTokens(sql: string): readonly SqlToken[] {
   return tokens
 }
 
+/** How many statements there are: what semicolons separate and is not empty. */
+export function statementCount(sql: string): number {
+  const ends = sqlTokens(sql).map((token) => token.text === ';')
+  return ends.filter((isEnd, i) => !isEnd && (i === 0 || ends[i - 1])).length
+}
+
 function tokenAt(sql: string, start: number, match: (pattern: RegExp) => string | undefined): SqlToken {
   const make = (kind: SqlToken['kind'], text: string, value = text): SqlToken => ({
     kind,

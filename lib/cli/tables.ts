@@ -1,15 +1,11 @@
 import { currentSchema, currentSnapshot, defaultSpec } from '../iceberg/metadata.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
-import { parseMarker } from '../protocol/marker.ts'
-import { warehouseOf } from './arguments.ts'
+import { markersOf } from '../protocol/marker.ts'
+import { type WarehouseFlags, warehouseOf } from './arguments.ts'
 import { shownBytes, shownCount, shownMillis } from './format.ts'
 import { EXIT, type Output, tableWidth } from './output.ts'
 import { readWarehouse, tableName } from './read-warehouse.ts'
 import { renderTable, styled } from './table.ts'
-
-export interface TablesFlags {
-  readonly warehouse?: string
-}
 
 export interface TableReport {
   readonly table: string
@@ -27,15 +23,17 @@ export interface TableReport {
 }
 
 /** `frazil tables`: what the catalog holds, from metadata alone; no data file is opened. */
-export async function tablesCommand(flags: TablesFlags, output: Output): Promise<number> {
-  const { dir, tables } = await readWarehouse(warehouseOf(flags))
+export async function tablesCommand(flags: WarehouseFlags, output: Output): Promise<number> {
+  const warehouse = await readWarehouse(warehouseOf(flags))
+  const { name, tables } = warehouse
+  await warehouse.close()
   const reports = tables.map(reportOf)
   if (output.json) {
     await output.data(`${JSON.stringify(reports)}\n`)
     return EXIT.fine
   }
   if (reports.length === 0) {
-    output.note(`${dir} has no tables.`)
+    output.note(`${name} has no tables.`)
     return EXIT.fine
   }
   const columns = [
@@ -73,20 +71,10 @@ function reportOf(table: LoadedTable): TableReport {
     bytes: total('total-files-size'),
     snapshots: metadata.snapshots.length,
     lastCommit: snapshot === undefined ? null : shownMillis(snapshot['timestamp-ms']),
-    markers: markersOf(metadata.properties),
+    markers: Object.fromEntries(Object.entries(markersOf(metadata.properties)).map(([pipeline, { n }]) => [pipeline, n])),
     partitioning: partitioning(table),
     location: metadata.location,
   }
-}
-
-function markersOf(properties: Readonly<Record<string, string>>): Record<string, number> {
-  const markers: Record<string, number> = {}
-  for (const [key, value] of Object.entries(properties)) {
-    const pipeline = /^frazil\.([a-z][a-z0-9_]*)\.marker$/.exec(key)?.[1]
-    const marker = parseMarker(value)
-    if (pipeline !== undefined && marker !== undefined) markers[pipeline] = marker.n
-  }
-  return markers
 }
 
 function markersText(markers: Readonly<Record<string, number>>): string {

@@ -5,7 +5,6 @@ import { currentSchema, snapshotById } from '../iceberg/metadata.ts'
 import { type LoadedTable, planFiles, snapshotAsOf } from '../iceberg/scan.ts'
 import { fieldsOf } from '../iceberg/schema.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
-import { filePath } from '../local/files.ts'
 import { type ReadWarehouse, tableName } from './read-warehouse.ts'
 import { findTravels, replaceTravels, type Travel } from './time-travel.ts'
 
@@ -50,7 +49,7 @@ export async function createViews(connection: DuckDBConnection, warehouse: ReadW
 
 async function createView(
   connection: DuckDBConnection,
-  { objects }: ReadWarehouse,
+  { objects, localFiles }: ReadWarehouse,
   { metadata }: LoadedTable,
   view: string,
   snapshotId: bigint | undefined,
@@ -72,7 +71,7 @@ async function createView(
   const columns = fields.map(
     ({ id, name, type }) => `${id}: {name: ${text(name)}, type: '${SQL_TYPES[type]}', default_value: NULL}`,
   )
-  const paths = files.map(({ file }) => text(filePath(file.filePath)))
+  const paths = (await localFiles(files.map(({ file }) => file.filePath))).map(text)
   await connection.run(
     `CREATE VIEW ${view} AS SELECT * FROM read_parquet([${paths.join(', ')}], schema = MAP {${columns.join(', ')}}, hive_partitioning = false)`,
   )

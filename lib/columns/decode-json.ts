@@ -20,7 +20,7 @@ import {
 import { words } from './numbers.ts'
 import type { Records } from './records.ts'
 import { describeFailure, describeValue, RANGES, type Rejected, WANTED } from './rejected.ts'
-import type { Field, Fields } from './schema.ts'
+import type { Fields, InputField, InputFields } from './schema.ts'
 
 export type { Rejected, RejectReason } from './rejected.ts'
 
@@ -53,7 +53,7 @@ const { double: DOUBLE, long: LONG, string: STRING, int: INT } = KINDS
 
 /** A column while records are decoded into it: of the value arrays only that of its type is in use. */
 interface Column {
-  readonly field: Field
+  readonly field: InputField
   readonly kind: number
   readonly dictionary: BytesDictionary
   doubles: Float64Array
@@ -74,15 +74,14 @@ interface Column {
  * record: one pass over the bytes writes into typed arrays. A record is rejected for its first defect of grammar, else
  * for its first column (in field order) that is missing, null though required, of the wrong type or out of range.
  *
- * Throws `InvalidPipeline` for columns of a type that JSON has no form for (timestamptz, binary) and for a name used twice.
+ * Throws `InvalidPipeline` for columns of a type that JSON has no form for (timestamptz, binary), for a name and for a JSON key
+ * used twice.
  */
-export function jsonDecoder(fields: Fields): JsonDecoder {
-  const columns = fields.map((field) => newColumn(field, fields))
+export function jsonDecoder(input: InputFields): JsonDecoder {
+  const columns = input.map((field) => newColumn(field, input))
+  const fields: Fields = input.map(({ id, name, type, required }) => ({ id, name, type, required }))
   const scratch = newScratch()
-  const keys = keyReader(
-    fields.map((field) => field.name),
-    scratch,
-  )
+  const keys = keyReader(input.map(keyOf), scratch)
 
   /** The string whose opening quote is at `p` into row `row` of `column`. */
   function scanText(column: Column, view: DataView, p: number, end: number, row: number): number {
@@ -199,7 +198,9 @@ export function jsonDecoder(fields: Fields): JsonDecoder {
   function columnProblem(index: number, view: DataView, start: number, end: number): Rejected {
     const problem = (column: Column) => column.state > NULL || (column.field.required && column.state !== PRESENT)
     const { field, state, at } = columns[columns.findIndex(problem)]
-    const say = (expected: string, found: string) => `Cannot decode column ${field.name}: expected ${expected}, found ${found}`
+    const key = field.jsonKey === undefined ? '' : ` (key ${JSON.stringify(field.jsonKey)})`
+    const say = (expected: string, found: string) =>
+      `Cannot decode column ${field.name}${key}: expected ${expected}, found ${found}`
     const where = `at byte ${at - start}.`
     const wanted = WANTED[field.type]
     switch (state) {
@@ -269,7 +270,9 @@ export function jsonDecoder(fields: Fields): JsonDecoder {
 
 const isSpace = (c: number): boolean => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09
 
-function newColumn(field: Field, fields: Fields): Column {
+const keyOf = ({ name, jsonKey }: InputField): string => jsonKey ?? name
+
+function newColumn(field: InputField, fields: InputFields): Column {
   const { name, type } = field
   if (type === 'timestamptz' || type === 'binary')
     throw invalidPipeline(
@@ -278,6 +281,12 @@ function newColumn(field: Field, fields: Fields): Column {
     )
   if (fields.some((other) => other !== field && other.name === name))
     throw invalidPipeline(`Cannot decode JSON: expected each column once, found ${name} twice. Rename one.`)
+  const twin = fields.find((other) => other !== field && keyOf(other) === keyOf(field))
+  if (twin !== undefined)
+    throw invalidPipeline(
+      `Cannot decode JSON: expected each key once, found ${JSON.stringify(keyOf(field))} read into both ${name} and ${twin.name}. ` +
+        'Keep one of them and compute the other from it.',
+    )
   const nothing = { doubles: new Float64Array(0), longs: new BigInt64Array(0), longWords: new Int32Array(0) }
   return {
     field,

@@ -8,7 +8,7 @@ import type { ColumnType, Fields } from './schema.ts'
 export type Expression =
   | { readonly op: 'column'; readonly name: string }
   | { readonly op: 'literal'; readonly type: ColumnType; readonly value: boolean | number | string }
-  /** long milliseconds or seconds since the epoch to timestamptz */
+  /** Milliseconds or seconds since the epoch, an int (24 days of milliseconds, 68 years of seconds) or a long, to timestamptz. */
   | { readonly op: 'timestampMillis' | 'timestampSeconds'; readonly of: Expression }
   | { readonly op: 'add' | 'subtract' | 'multiply' | 'divide'; readonly left: Expression; readonly right: Expression }
   | { readonly op: 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'; readonly left: Expression; readonly right: Expression }
@@ -50,7 +50,7 @@ export function typeOf(expression: Expression, fields: Fields): ExpressionType {
     case 'timestampMillis':
     case 'timestampSeconds': {
       const of = typeOf(expression.of, fields)
-      if (of.type !== 'long' && of.type !== 'int') throw cannot(expression, 'a long', of.type)
+      if (of.type !== 'long' && of.type !== 'int') throw cannot(expression, 'an int or a long', of.type)
       return { type: 'timestamptz', required: false, requiredInRange: of.required }
     }
     case 'add':

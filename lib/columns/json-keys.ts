@@ -13,7 +13,7 @@ const TEXT = 3
 const STRIDE = TEXT + PREDICTED_BYTES / 4
 
 export interface KeyReader {
-  /** Column of the key that was read last, -1 when no column has that name. */
+  /** Column of the key that was read last, -1 when no column is read from it. */
   column: number
   /** Reads the key at `p` and its colon. `position` counts the members of the object from 0. */
   read(view: DataView, p: number, end: number, position: number): number
@@ -23,9 +23,9 @@ export interface KeyReader {
  * Reads object keys and tells their columns. The n-th key of an object is most likely the n-th key of the object before:
  * it is compared with that one, four bytes at a time, and looked up only when it differs.
  */
-export function keyReader(names: readonly string[], scratch: Scratch): KeyReader {
-  const find = columnFinder(names)
-  const predictable = Math.max(PREDICTED_KEYS, 2 * names.length)
+export function keyReader(keys: readonly string[], scratch: Scratch): KeyReader {
+  const find = columnFinder(keys)
+  const predictable = Math.max(PREDICTED_KEYS, 2 * keys.length)
   const predictions = new Int32Array(predictable * STRIDE)
   const text = new DataView(new ArrayBuffer(PREDICTED_BYTES))
 
@@ -81,9 +81,9 @@ export function keyReader(names: readonly string[], scratch: Scratch): KeyReader
   return reader
 }
 
-/** Finds a column by the bytes of its name; -1 when there is none. */
-function columnFinder(names: readonly string[]): (view: DataView, start: number, end: number) => number {
-  const views = names.map((name) => viewOf(new TextEncoder().encode(name)))
+/** Finds a column by the bytes of its key; -1 when there is none. */
+function columnFinder(keys: readonly string[]): (view: DataView, start: number, end: number) => number {
+  const views = keys.map((key) => viewOf(new TextEncoder().encode(key)))
   const byHash = new Map<number, number[]>()
   for (const [column, view] of views.entries()) {
     const hash = hashBytes(view, 0, view.byteLength)
@@ -93,8 +93,8 @@ function columnFinder(names: readonly string[]): (view: DataView, start: number,
     const candidates = byHash.get(hashBytes(view, start, end))
     if (candidates !== undefined)
       for (const column of candidates) {
-        const name = views[column]
-        if (name.byteLength === end - start && equalBytes(name, 0, view, start, end - start)) return column
+        const key = views[column]
+        if (key.byteLength === end - start && equalBytes(key, 0, view, start, end - start)) return column
       }
     return -1
   }

@@ -14,8 +14,16 @@ export interface Field {
 
 export type Fields = readonly Field[]
 
+/** A column that is decoded from JSON. */
+export interface InputField extends Field {
+  /** The JSON key it is read from; the column's name when absent. */
+  readonly jsonKey?: string
+}
+
+export type InputFields = readonly InputField[]
+
 /** Fields numbered 1, 2, 3 … in the order given. */
-export function numbered(fields: readonly Omit<Field, 'id'>[]): Fields {
+export function numbered<F extends Omit<Field, 'id'>>(fields: readonly F[]): readonly (F & Pick<Field, 'id'>)[] {
   return fields.map((field, i) => ({ id: i + 1, ...field }))
 }
 

@@ -4,6 +4,7 @@ import type { Objects } from '../ports/objects.ts'
 import type { Random } from '../ports/time.ts'
 import { currentSchema, serializeMetadata } from './metadata.ts'
 import { metadataLocation, trimmed } from './paths.ts'
+import { DEFAULT_PROPERTIES } from './properties.ts'
 import { lastPartitionId, schemaOf, sortOrderOf, specOf } from './schema.ts'
 import type { TableMetadata } from './types.ts'
 
@@ -15,9 +16,6 @@ export interface NewTable {
   readonly properties: Readonly<Record<string, string>>
   readonly nowMs: number
 }
-
-/** What every table of ours starts with; a table's own properties win. */
-export const DEFAULT_PROPERTIES: Readonly<Record<string, string>> = { 'write.parquet.compression-codec': 'zstd' }
 
 /**
  * Metadata of an empty table, format version 2, without a snapshot. Throws `InvalidPipeline` when the plan's partitions or

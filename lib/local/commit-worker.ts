@@ -5,22 +5,21 @@ import { commitAll } from '../runtime/advance.ts'
 import { commit } from '../runtime/commit.ts'
 import { createRuntime } from '../runtime/runtime.ts'
 import type { CommitAnswer, CommitRequest } from './committer.ts'
-import { openWarehouse } from './warehouse.ts'
+import { openWarehouse, type WarehouseAt } from './warehouse.ts'
 
 // Runs commits beside the reading thread, on connections of its own. A plan is plain data, so it travels.
-const { plan, dir, incarnation } = workerData as { plan: Plan; dir: string; incarnation: string }
-const warehouse = openWarehouse(dir)
-const runtime = createRuntime({
-  plan,
-  ports: warehouse.ports,
-  staging: warehouse.staging,
-  warehouse: warehouse.tables,
-  incarnation,
+const { plan, warehouse: at, incarnation } = workerData as { plan: Plan; warehouse: WarehouseAt; incarnation: string }
+const opening = openWarehouse(at).then((warehouse) => {
+  const { ports, staging, tables } = warehouse
+  return { warehouse, runtime: createRuntime({ plan, ports, staging, warehouse: tables, incarnation }) }
 })
+// Its failure is told with the first request.
+opening.catch(() => {})
 const answer = (message: CommitAnswer) => parentPort?.postMessage(message)
 
 parentPort?.on('message', async (request: CommitRequest) => {
   try {
+    const { warehouse, runtime } = await opening
     if (request === 'commit') answer({ kind: 'report', report: await commit(runtime) })
     else if (request === 'commitAll') await commitAll(runtime, (report) => answer({ kind: 'report', report }))
     else warehouse.close()

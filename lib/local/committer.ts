@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { type ErrorKind, FrazilError } from '../errors.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import type { CommitReport } from '../runtime/commit.ts'
+import type { WarehouseAt } from './warehouse.ts'
 
 export type CommitRequest = 'commit' | 'commitAll' | 'close'
 export type CommitAnswer =
@@ -21,13 +22,15 @@ export interface Committer {
 
 export function startCommitter(options: {
   plan: Plan
-  dir: string
+  warehouse: WarehouseAt
   incarnation: string
   onReport: (report: CommitReport) => void
 }): Committer {
-  const { plan, dir, incarnation, onReport } = options
+  const { plan, warehouse, incarnation, onReport } = options
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const worker = new Worker(new URL(`./commit-worker.${extension}`, import.meta.url), { workerData: { plan, dir, incarnation } })
+  const worker = new Worker(new URL(`./commit-worker.${extension}`, import.meta.url), {
+    workerData: { plan, warehouse, incarnation },
+  })
   let waiting: { resolve: () => void; reject: (error: unknown) => void } | undefined
   let turn: Promise<void> = Promise.resolve()
   let dead: unknown

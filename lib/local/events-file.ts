@@ -4,7 +4,7 @@ import { isKind, refused, usage } from '../errors.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { type LineChunk, openLines } from './lines.ts'
 import type { Source } from './source.ts'
-import { readPin, writePin } from './source-pin.ts'
+import type { Pin } from './source-pin.ts'
 
 /** Lines (events) handed on at once: events are large already. */
 const EVENTS_AT_ONCE = 1
@@ -13,16 +13,11 @@ const EVENTS_AT_ONCE = 1
  * `--events`: one Lambda event a line, delivered in order, redeliveries and all. The file is read twice: once for its
  * partitions, which are opened before the first record, then for its records. A run always starts from the first line.
  */
-export async function openEventsFile(options: {
-  plan: Plan
-  file: string
-  privateDir: string
-  bounded: boolean
-}): Promise<Source> {
-  const pin = await readPin(options.privateDir)
+export async function openEventsFile(options: { plan: Plan; file: string; pin: Pin; bounded: boolean }): Promise<Source> {
+  const pin = options.pin.value
   if (pin?.kind === 'input')
     throw refused(`Cannot run on events ${options.file}: this warehouse reads the input file ${pin.file}. Use a new --warehouse.`)
-  await writePin(options.privateDir, { kind: 'kafka' })
+  if (pin === undefined) await options.pin.set({ kind: 'kafka' })
   const sourceOf = new Map(Object.values(options.plan.sources).map((source) => [source.topic, source.id]))
   const partitions = new Map<string, Set<number>>()
   await scan(options, (records) => {

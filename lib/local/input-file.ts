@@ -7,7 +7,7 @@ import type { Plan, SourcePlan } from '../pipeline/plan.ts'
 import { type LineChunk, openLines } from './lines.ts'
 import { partitionOfKey } from './murmur2.ts'
 import { MAX_BATCH_RECORDS, type Source } from './source.ts'
-import { type InputPin, readPin, writePin } from './source-pin.ts'
+import type { InputPin, Pin } from './source-pin.ts'
 
 /** Partitions when neither the command nor the definition says how many. */
 const DEFAULT_PARTITIONS = 4
@@ -16,8 +16,7 @@ export interface InputFileOptions {
   readonly plan: Plan
   readonly file: string
   readonly partitions: number | undefined
-  /** The warehouse's private directory, where the pin is kept. */
-  readonly privateDir: string
+  readonly pin: Pin
   /** A last line without a line feed is a record (a bounded read), or may still be growing (a followed one). */
   readonly bounded: boolean
 }
@@ -29,8 +28,8 @@ export interface InputFileOptions {
  */
 export async function openInputFile(options: InputFileOptions): Promise<Source> {
   const source = onlySource(options.plan)
-  const pin = await pinned(options, source)
-  const { partitions } = pin
+  const found = await pinned(options, source)
+  const { partitions } = found
   const lines = await openLines(options.file, MAX_BATCH_RECORDS)
   const keyOf = keyReader(source)
   const hash = createHash('sha256')
@@ -43,7 +42,7 @@ export async function openInputFile(options: InputFileOptions): Promise<Source> 
     hash.update(chunk.bytes)
     position = chunk.position
     // Pinned before anything of it is staged: after a crash the pin covers at least what the logs hold.
-    if (position > pin.bytes) await writePin(options.privateDir, { ...pin, bytes: position, sha256: hash.copy().digest('hex') })
+    if (position > found.bytes) await options.pin.set({ ...found, bytes: position, sha256: hash.copy().digest('hex') })
     const batches = spread(source.topic, chunk, keyOf(chunk), partitions, next, lineNumber)
     lineNumber += chunk.count
     return batches
@@ -60,7 +59,7 @@ export async function openInputFile(options: InputFileOptions): Promise<Source> 
     },
     progress: () => ({ bytesRead: position, totalBytes: lines.sizeBytes }),
     async partitions() {
-      return next.length === 0 ? [] : Array.from({ length: partitions }, (_, p) => p)
+      return Array.from({ length: partitions }, (_, p) => p)
     },
     async nothingUnread(_topic, partition, offset) {
       return ended && offset >= next[partition]
@@ -82,11 +81,11 @@ function onlySource(plan: Plan): SourcePlan {
 /** The pin in force: a new one, or the earlier run's after checking that this is its file and N. */
 async function pinned(options: InputFileOptions, source: SourcePlan): Promise<InputPin> {
   const name = options.file.slice(options.file.lastIndexOf('/') + 1)
-  const before = await readPin(options.privateDir)
+  const before = options.pin.value
   if (before === undefined) {
     const partitions = options.partitions ?? source.partitions ?? DEFAULT_PARTITIONS
     const pin: InputPin = { kind: 'input', file: name, partitions, bytes: 0, sha256: createHash('sha256').digest('hex') }
-    await writePin(options.privateDir, pin)
+    await options.pin.set(pin)
     return pin
   }
   const other = (expected: string, found: string) =>

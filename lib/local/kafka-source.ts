@@ -5,13 +5,13 @@ import { messageOf, refused, unavailable } from '../errors.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { connectKafka } from './kafka.ts'
 import { MAX_BATCH_RECORDS, type Source } from './source.ts'
-import { readPin, writePin } from './source-pin.ts'
+import type { Pin } from './source-pin.ts'
 import { systemRandom } from './system.ts'
 
 export interface KafkaSourceOptions {
   readonly plan: Plan
   readonly brokers: readonly string[]
-  readonly privateDir: string
+  readonly pin: Pin
   /** Where each partition's log ends: reading goes on from there. By topic, then partition. */
   readonly positions: (topic: string, partitions: readonly number[]) => Promise<ReadonlyMap<number, number>>
   readonly bounded: boolean
@@ -33,7 +33,7 @@ interface Handed {
  * when the one before was taken, so memory holds one fetch and two batches.
  */
 export async function openKafkaSource(options: KafkaSourceOptions): Promise<Source> {
-  const pin = await readPin(options.privateDir)
+  const pin = options.pin.value
   if (pin?.kind === 'input')
     throw refused(`Cannot run on brokers: this warehouse reads the input file ${pin.file}. Use a new --warehouse.`)
   const connection = await connectKafka(options.brokers)
@@ -98,7 +98,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
       for (const partition of partitions.get(topic) ?? []) lastRecordMs.set(`${topic}/${partition}`, Date.now())
       await consumer.subscribe({ topic, fromBeginning: true })
     }
-    await writePin(options.privateDir, { kind: 'kafka' })
+    if (pin === undefined) await options.pin.set({ kind: 'kafka' })
   } catch (error) {
     await connection.close()
     throw error

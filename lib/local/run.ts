@@ -1,19 +1,21 @@
 import { loadTable } from '../iceberg/scan.ts'
 import type { Plan } from '../pipeline/plan.ts'
+import type { Log } from '../ports/log.ts'
 import { stagingLogKey } from '../protocol/names.ts'
 import { stagingTail } from '../protocol/staging.ts'
 import { advanceIdle, advanceToEnd } from '../runtime/advance.ts'
 import type { CommitReport } from '../runtime/commit.ts'
 import { ingest } from '../runtime/ingest.ts'
+import { addReasons, type Reasons } from '../runtime/process.ts'
 import { provision } from '../runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports, type Runtime, tableId } from '../runtime/runtime.ts'
 import { type Committer, startCommitter } from './committer.ts'
 import { openEventsFile } from './events-file.ts'
 import { openInputFile } from './input-file.ts'
 import { openKafkaSource } from './kafka-source.ts'
-import { takeRunLock } from './run-lock.ts'
 import type { Source } from './source.ts'
-import { makeWarehouse, openStagingLog, openWarehouse, privateDir, type Warehouse } from './warehouse.ts'
+import { openPin } from './source-pin.ts'
+import { openStagingLog, openWarehouse, takeWarehouse, type WarehouseAt } from './warehouse.ts'
 
 export type RunSource =
   | { readonly kind: 'input'; readonly file: string; readonly partitions: number | undefined }
@@ -22,8 +24,7 @@ export type RunSource =
 
 export interface RunOptions {
   readonly plan: Plan
-  /** Absolute directory of the warehouse. */
-  readonly warehouse: string
+  readonly warehouse: WarehouseAt
   readonly source: RunSource
   /** Stop when all is read, closing every window. Otherwise the run follows its source until `signal`. */
   readonly untilEnd: boolean
@@ -37,6 +38,8 @@ export interface RunProgress {
   /** Staged by this run; records that were in the logs before are not counted. */
   readonly records: number
   readonly deadLetters: number
+  /** Dead letters by reason. */
+  readonly reasons: Reasons
   readonly late: number
   /** Offsets no record had: gaps. */
   readonly missing: number
@@ -65,31 +68,30 @@ const FOLLOW_PAUSE_MS = 200
 /** The whole pipeline in this process: source → ingest here, commit in a worker thread (DESIGN 8). */
 export async function run(options: RunOptions): Promise<RunSummary> {
   const startedMs = performance.now()
-  makeWarehouse(options.warehouse)
-  const lock = takeRunLock(options.warehouse)
+  const taken = takeWarehouse(options.warehouse)
   try {
-    return await runLocked(options, startedMs)
+    return await runTaken(options, startedMs)
   } finally {
-    lock.release()
+    taken.release()
   }
 }
 
-async function runLocked(options: RunOptions, startedMs: number): Promise<RunSummary> {
+async function runTaken(options: RunOptions, startedMs: number): Promise<RunSummary> {
   const { plan, signal } = options
-  const warehouse = openWarehouse(options.warehouse)
-  const stagingLog = openStagingLog(options.warehouse)
+  const warehouse = await openWarehouse(options.warehouse)
+  const stagingLog = await openStagingLog(options.warehouse)
   const progress = progressOf(options, startedMs)
   progress.tell('starting')
   let source: Source | undefined
   let committer: Committer | undefined
   try {
     const incarnation = await nameIncarnation(warehouse.ports.log, warehouse.ports.random, plan.name)
-    source = await openSource(options, warehouse, incarnation)
+    source = await openSource(options, stagingLog, incarnation)
     const runtimeOn = (ports: Ports) =>
       createRuntime({ plan, ports, staging: warehouse.staging, warehouse: warehouse.tables, incarnation })
     await provision(runtimeOn(warehouse.ports), await source.partitionsBySource())
     const runtime = runtimeOn({ ...warehouse.ports, log: stagingLog, broker: source })
-    committer = startCommitter({ plan, dir: options.warehouse, incarnation, onReport: progress.committed })
+    committer = startCommitter({ plan, warehouse: options.warehouse, incarnation, onReport: progress.committed })
     progress.started()
     await loop(options, runtime, source, committer, progress)
     // Interrupted, what is staged is committed all the same: nothing waits for the next run but open windows.
@@ -152,9 +154,9 @@ async function loop(
   }
 }
 
-async function openSource(options: RunOptions, warehouse: Warehouse, incarnation: string): Promise<Source> {
+async function openSource(options: RunOptions, log: Log, incarnation: string): Promise<Source> {
   const { plan, source, untilEnd } = options
-  const common = { plan, privateDir: privateDir(options.warehouse), bounded: untilEnd }
+  const common = { plan, pin: await openPin(log, plan.name), bounded: untilEnd }
   switch (source.kind) {
     case 'input':
       return openInputFile({ ...common, file: source.file, partitions: source.partitions })
@@ -164,7 +166,7 @@ async function openSource(options: RunOptions, warehouse: Warehouse, incarnation
       return openKafkaSource({
         ...common,
         brokers: source.brokers,
-        positions: (topic, partitions) => positions(plan, warehouse, incarnation, topic, partitions),
+        positions: (topic, partitions) => positions(plan, log, incarnation, topic, partitions),
       })
   }
 }
@@ -172,7 +174,7 @@ async function openSource(options: RunOptions, warehouse: Warehouse, incarnation
 /** Where each partition's staging log ends. */
 async function positions(
   plan: Plan,
-  warehouse: Warehouse,
+  log: Log,
   incarnation: string,
   topic: string,
   partitions: readonly number[],
@@ -180,9 +182,7 @@ async function positions(
   const result = new Map<number, number>()
   for (const source of Object.values(plan.sources).filter((candidate) => candidate.topic === topic))
     for (const partition of partitions) {
-      const { entry } = stagingTail(
-        await warehouse.ports.log.tail(stagingLogKey(plan.name, source.id, incarnation, topic, partition)),
-      )
+      const { entry } = stagingTail(await log.tail(stagingLogKey(plan.name, source.id, incarnation, topic, partition)))
       if (entry !== undefined && entry.next !== null) result.set(partition, entry.next)
     }
   return result
@@ -211,6 +211,7 @@ function progressOf(options: RunOptions, startedMs: number): Progress {
     phase: 'starting',
     records: 0,
     deadLetters: 0,
+    reasons: {},
     late: 0,
     missing: 0,
     bytesRead: 0,
@@ -234,6 +235,7 @@ function progressOf(options: RunOptions, startedMs: number): Progress {
         phase: 'reading',
         records: state.records + report.records,
         deadLetters: state.deadLetters + report.deadLetters,
+        reasons: addReasons(state.reasons, report.reasons),
         late: state.late + report.late,
         missing: state.missing + report.missing,
         ...source.progress(),

@@ -1,8 +1,7 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { corrupt } from '../errors.ts'
+import { corrupt, refused } from '../errors.ts'
+import type { Log } from '../ports/log.ts'
 
-/** What a warehouse has read from, so that another file is never taken for the one whose offsets it knows. */
+/** What a pipeline has read from, so that another file is never taken for the one whose offsets its logs know. */
 export type SourcePin = InputPin | { readonly kind: 'kafka' }
 
 export interface InputPin {
@@ -15,26 +14,42 @@ export interface InputPin {
   readonly sha256: string
 }
 
-const pinFile = (privateDir: string): string => join(privateDir, 'source.json')
+/** A pipeline's pin in its warehouse. Kept in a log of its own, whose highest entry is in force. */
+export interface Pin {
+  /** As it was found, or last set. */
+  readonly value: SourcePin | undefined
+  /** Throws `Refused` when another run has set it since: two runs must not read one file. */
+  set(value: SourcePin): Promise<void>
+}
 
-export async function readPin(privateDir: string): Promise<SourcePin | undefined> {
-  let text: string
-  try {
-    text = await readFile(pinFile(privateDir), 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
-  try {
-    return JSON.parse(text) as SourcePin
-  } catch (cause) {
-    throw corrupt(`Cannot read ${pinFile(privateDir)}: expected JSON. Use a new --warehouse.`, { cause })
+/** Older entries are deleted whenever this many have come: nobody reads them. */
+const TRIM_EVERY = 256
+
+export async function openPin(log: Log, pipeline: string): Promise<Pin> {
+  const key = `pin/${pipeline}`
+  const tail = await log.tail(key)
+  let slot = tail?.slot ?? 0
+  let value = tail === undefined ? undefined : parse(key, tail.value)
+  return {
+    get value() {
+      return value
+    },
+    async set(next) {
+      const text = JSON.stringify(next)
+      const put = await log.put(key, slot + 1, text)
+      if (!put.won && put.existing !== text)
+        throw refused(`Cannot run ${pipeline}: another run reads the same source into this warehouse. Stop one of them.`)
+      slot++
+      value = next
+      if (slot % TRIM_EVERY === 0) await log.trim(key, slot - 1)
+    },
   }
 }
 
-/** Replaces the pin as a whole. */
-export async function writePin(privateDir: string, pin: SourcePin): Promise<void> {
-  const path = pinFile(privateDir)
-  await writeFile(`${path}.new`, JSON.stringify(pin))
-  await rename(`${path}.new`, path)
+function parse(key: string, text: string): SourcePin {
+  try {
+    return JSON.parse(text) as SourcePin
+  } catch (cause) {
+    throw corrupt(`Cannot read log ${key}: expected JSON. Use a new --warehouse.`, { cause })
+  }
 }

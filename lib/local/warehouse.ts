@@ -1,16 +1,23 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { messageOf, usage } from '../errors.ts'
-import type { Broker } from '../ports/broker.ts'
+import type { Log } from '../ports/log.ts'
 import type { Ports } from '../runtime/runtime.ts'
 import { fileLocation, fileObjects } from './files.ts'
+import { takeRunLock } from './run-lock.ts'
 import { openSqliteCatalog } from './sqlite-catalog.ts'
-import { openSqliteLog, type SqliteLog } from './sqlite-log.ts'
+import { openSqliteLog } from './sqlite-log.ts'
 import { systemClock, systemRandom } from './system.ts'
 
-/** The embedded warehouse: `DIR/catalog.db`, `DIR/<namespace>/<table>/…`, `DIR/.frazil/` for logs and staging. */
+/** Where a warehouse is. Plain data: a worker thread opens it anew. */
+export type WarehouseAt =
+  /** `DIR/catalog.db`, `DIR/<namespace>/<table>/…`, `DIR/.frazil/` for logs and staging. */
+  | { readonly kind: 'directory'; readonly dir: string }
+  /** Tables and staging below `location` (`s3://bucket/prefix/`), tables named in Glue, logs in a DynamoDB table. */
+  | { readonly kind: 'aws'; readonly location: string; readonly logTable: string }
+
 export interface Warehouse {
-  readonly dir: string
+  /** Without a broker: that is the source's part. */
   readonly ports: Ports
   /** Location prefixes, ending in a slash. */
   readonly staging: string
@@ -18,43 +25,79 @@ export interface Warehouse {
   close(): void
 }
 
-/**
- * A connection for staging beside the warehouse's own. Its puts are not synced one by one: a power cut may take the newest of
- * them, and the run then reads those records again, since nobody outside was told that they are in. The commit worker's next
- * put syncs all that went before, so nothing that a checkpoint consumed can be taken.
- */
-export function openStagingLog(dir: string): SqliteLog {
-  return openSqliteLog(join(privateDir(resolve(dir)), 'logs.db'), { synchronous: 'normal' })
-}
-
 export const privateDir = (dir: string): string => join(dir, '.frazil')
 
-/** Makes the warehouse's directories. Throws `Usage` when `dir` cannot be one. */
-export function makeWarehouse(dir: string): void {
-  const root = resolve(dir)
-  if (existsSync(root) && !statSync(root).isDirectory())
-    throw usage(`Cannot use warehouse ${root}: expected a directory, found a file. Name another --warehouse.`)
-  try {
-    mkdirSync(privateDir(root), { recursive: true })
-  } catch (cause) {
-    throw usage(`Cannot use warehouse ${root}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
-  }
+/**
+ * Makes a directory a warehouse, and takes it for this run alone. On AWS there is nothing to take: any number may run, and
+ * whoever reads the same file as another is told so. Throws `Usage` when the directory cannot be one or is taken.
+ */
+export function takeWarehouse(at: WarehouseAt): { release(): void } {
+  if (at.kind === 'aws') return { release() {} }
+  makeDirectories(resolve(at.dir))
+  return takeRunLock(at.dir)
 }
 
-/** Opens the warehouse at `dir`, making it if needed. Several threads and processes may have it open. */
-export function openWarehouse(dir: string, broker?: Broker): Warehouse {
-  const root = resolve(dir)
-  makeWarehouse(root)
-  const log = openSqliteLog(join(privateDir(root), 'logs.db'))
+/** Opens a warehouse, making it if needed. Several threads and processes may have it open. */
+export async function openWarehouse(at: WarehouseAt): Promise<Warehouse> {
+  return at.kind === 'aws' ? openAws(at) : openDirectory(resolve(at.dir))
+}
+
+/**
+ * The log for what is staged: in a directory a connection of its own, whose puts are not synced one by one. A power cut may
+ * take the newest of them, and the run then reads those records again, since nobody outside was told that they are in. The
+ * commit worker's next put syncs all that went before, so nothing that a checkpoint consumed can be taken.
+ */
+export async function openStagingLog(at: WarehouseAt): Promise<Log & { close(): void }> {
+  if (at.kind === 'directory') return openSqliteLog(logsFile(resolve(at.dir)), { synchronous: 'normal' })
+  const { openDynamoLog } = await import('../aws/dynamo-log.ts')
+  return openDynamoLog({ table: at.logTable })
+}
+
+const logsFile = (root: string): string => join(privateDir(root), 'logs.db')
+
+function openDirectory(root: string): Warehouse {
+  makeDirectories(root)
+  const log = openSqliteLog(logsFile(root))
   const catalog = openSqliteCatalog(join(root, 'catalog.db'))
   return {
-    dir: root,
-    ports: { log, catalog, objects: fileObjects(root), clock: systemClock, random: systemRandom, broker },
+    ports: { log, catalog, objects: fileObjects(root), clock: systemClock, random: systemRandom, broker: undefined },
     staging: `${fileLocation(privateDir(root))}/staging/`,
     tables: `${fileLocation(root)}/`,
     close() {
       log.close()
       catalog.close()
     },
+  }
+}
+
+/** The SDK is loaded only when somebody runs on AWS. */
+async function openAws({ location, logTable }: Extract<WarehouseAt, { kind: 'aws' }>): Promise<Warehouse> {
+  const [{ openDynamoLog }, { openS3Objects }, { openGlueCatalog }] = await Promise.all([
+    import('../aws/dynamo-log.ts'),
+    import('../aws/s3-objects.ts'),
+    import('../aws/glue-catalog.ts'),
+  ])
+  const log = openDynamoLog({ table: logTable })
+  const objects = openS3Objects({})
+  const catalog = openGlueCatalog({})
+  return {
+    ports: { log, catalog, objects, clock: systemClock, random: systemRandom, broker: undefined },
+    staging: `${location}.frazil/staging/`,
+    tables: location,
+    close() {
+      log.close()
+      objects.close()
+      catalog.close()
+    },
+  }
+}
+
+function makeDirectories(root: string): void {
+  if (existsSync(root) && !statSync(root).isDirectory())
+    throw usage(`Cannot use warehouse ${root}: expected a directory, found a file. Name another --warehouse.`)
+  try {
+    mkdirSync(privateDir(root), { recursive: true })
+  } catch (cause) {
+    throw usage(`Cannot use warehouse ${root}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
   }
 }

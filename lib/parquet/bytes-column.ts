@@ -1,13 +1,12 @@
 import { type BytesVector, expectType } from '../columns/batch.ts'
 import type { Field } from '../columns/schema.ts'
 import { chunkDictionary } from './chunk-dictionary.ts'
-import { type ColumnWriter, levelsOf, MAX_PAGE_ROWS } from './column.ts'
+import { type ColumnWriter, levelsOf, type PageLimits, rowsOfPage } from './column.ts'
 import { bitWidthOf, encodeHybrid, hybridBound } from './hybrid.ts'
 import { type ChunkBuilder, PLAIN, RLE_DICTIONARY, type Scratch } from './pages.ts'
 import { type BytesEntries, LENGTH_BYTES, plainBytesPage } from './plain-bytes.ts'
 
-export interface BytesColumnOptions {
-  readonly pageBytes: number
+export interface BytesColumnOptions extends PageLimits {
   /** PLAIN size of a chunk's dictionary; at most 2^26, so that a code has at most 24 bits. 0: no dictionaries. */
   readonly maxDictionaryBytes: number
   readonly scratch: Scratch
@@ -25,7 +24,7 @@ export function bytesColumn(
   options: BytesColumnOptions,
 ): ColumnWriter {
   const { pageBytes, maxDictionaryBytes, scratch } = options
-  const pageRows = Math.max(1, Math.min(MAX_PAGE_ROWS, Math.floor(pageBytes / 4)))
+  const pageRows = rowsOfPage(options, LENGTH_BYTES)
   const levels = levelsOf(field)
   const dictionary = chunkDictionary(maxDictionaryBytes)
   const plain = plainBytesPage(pageBytes)

@@ -15,8 +15,18 @@ export interface ColumnWriter {
   finish(): Chunk
 }
 
-/** Most rows of one page, whatever `pageBytes` says: codes of a small dictionary take only a few bits a row. */
-export const MAX_PAGE_ROWS = 131_072
+/** What bounds one page. */
+export interface PageLimits {
+  /** A page closes before it would exceed this many bytes, before compression; one larger value is a page of its own. */
+  readonly pageBytes: number
+  /** A page has at most this many rows, whatever its bytes: codes of a small dictionary take only a few bits a row. */
+  readonly pageRows: number
+}
+
+/** Rows of one page, when each takes `rowBytes`. */
+export function rowsOfPage({ pageBytes, pageRows }: PageLimits, rowBytes: number): number {
+  return Math.max(1, Math.min(pageRows, Math.floor(pageBytes / rowBytes)))
+}
 
 /** Which rows of the open page hold a value. */
 export interface Levels {

@@ -2,7 +2,7 @@ import { expectType, type Vector } from '../columns/batch.ts'
 import { words as longWords } from '../columns/numbers.ts'
 import type { Field } from '../columns/schema.ts'
 import type { Bounds } from './bounds.ts'
-import { type ColumnWriter, levelsOf, MAX_PAGE_ROWS } from './column.ts'
+import { type ColumnWriter, levelsOf, type PageLimits, rowsOfPage } from './column.ts'
 import { type ChunkBuilder, PLAIN } from './pages.ts'
 
 export type FixedType = 'boolean' | 'int' | 'long' | 'timestamptz' | 'double'
@@ -15,9 +15,9 @@ const WIDTH: Readonly<Record<FixedType, number>> = { boolean: 1 / 8, int: 4, lon
  * larger, a third slower, since zstd finds more in whole values than in codes), and DELTA_BINARY_PACKED for longs (the file
  * 8 % smaller), on which Iceberg's vectorized Spark reader threw for years (apache/iceberg issue 7162).
  */
-export function fixedColumn(field: Field, type: FixedType, pages: ChunkBuilder, pageBytes: number): ColumnWriter {
+export function fixedColumn(field: Field, type: FixedType, pages: ChunkBuilder, limits: PageLimits): ColumnWriter {
   const words = type === 'boolean' || type === 'int' ? 1 : 2
-  const pageRows = Math.max(1, Math.min(MAX_PAGE_ROWS, Math.floor(pageBytes / WIDTH[type])))
+  const pageRows = rowsOfPage(limits, WIDTH[type])
   const levels = levelsOf(field)
   /** The open page's values without its nulls, as 32-bit words: one or two per value, for booleans too. */
   let values = new Int32Array(Math.min(pageRows, 1024) * words)

@@ -1,6 +1,6 @@
 import type { ColumnType, Field, Fields } from '../columns/schema.ts'
 import { truncatedLower, truncatedUpper } from './bounds.ts'
-import { type Chunk, DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE, RLE_DICTIONARY } from './pages.ts'
+import { type Chunk, type Codec, DATA_PAGE, DICTIONARY_PAGE, PLAIN, RLE, RLE_DICTIONARY } from './pages.ts'
 import { type ThriftWriter, thriftStruct } from './thrift.ts'
 
 /** Where a row group's columns lie in the file. */
@@ -21,7 +21,7 @@ const PHYSICAL_TYPE: Readonly<Record<ColumnType, number>> = {
   string: 6,
   binary: 6,
 }
-const CODEC = { none: 0, zstd: 6 } as const
+const CODEC: Readonly<Record<Codec, number>> = { none: 0, snappy: 1, gzip: 2, zstd: 6 }
 const CONVERTED_UTF8 = 0
 const CONVERTED_TIMESTAMP_MICROS = 10
 const REQUIRED = 0
@@ -34,7 +34,7 @@ const MAX_STATISTICS_WIDTH = 64
 const CREATED_BY = 'frazil version 0.1.0'
 
 /** FileMetaData of parquet.thrift. */
-export function fileMetadata(fields: Fields, rowGroups: readonly RowGroup[], codec: keyof typeof CODEC): Uint8Array {
+export function fileMetadata(fields: Fields, rowGroups: readonly RowGroup[], codec: Codec): Uint8Array {
   return thriftStruct((file) => {
     file.i32(1, 2)
     file.structs(2, [undefined, ...fields], (field) => schemaElement(file, field, fields.length))
@@ -71,7 +71,7 @@ function schemaElement(out: ThriftWriter, field: Field | undefined, children: nu
     )
 }
 
-function rowGroup(out: ThriftWriter, fields: Fields, group: RowGroup, ordinal: number, codec: keyof typeof CODEC): void {
+function rowGroup(out: ThriftWriter, fields: Fields, group: RowGroup, ordinal: number, codec: Codec): void {
   let offset = group.offset
   const columns = group.chunks.map((chunk, i) => {
     const column = { chunk, field: fields[i], offset }

@@ -1,8 +1,9 @@
-import { constants, zstdCompressSync } from 'node:zlib'
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { ColumnType } from '../columns/schema.ts'
 import { refused } from '../errors.ts'
 import { type Bounds, covering } from './bounds.ts'
 import { encodeHybrid, hybridBound } from './hybrid.ts'
+import { snappyCompress } from './snappy.ts'
 import { thriftStruct } from './thrift.ts'
 
 /** Encodings by their number in parquet.thrift. */
@@ -34,11 +35,27 @@ export interface Chunk {
 /** Turns a page body into what is stored; the result may share memory with the body. */
 export type Compress = (body: Uint8Array) => Uint8Array
 
+export type Codec = 'zstd' | 'gzip' | 'snappy' | 'none'
+
+export interface CompressionLevels {
+  readonly zstdLevel: number
+  readonly gzipLevel: number
+}
+
 /** A chunk's codec holds for all its pages, so a body that does not shrink is stored compressed all the same. */
-export function compressor(codec: 'zstd' | 'none', zstdLevel: number): Compress {
-  if (codec === 'none') return (body) => body
-  const options = { params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } }
-  return (body) => zstdCompressSync(body, options)
+export function compressor(codec: Codec, { zstdLevel, gzipLevel }: CompressionLevels): Compress {
+  switch (codec) {
+    case 'none':
+      return (body) => body
+    case 'snappy':
+      return snappyCompress
+    case 'gzip':
+      return (body) => gzipSync(body, { level: gzipLevel })
+    case 'zstd': {
+      const options = { params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } }
+      return (body) => zstdCompressSync(body, options)
+    }
+  }
 }
 
 /** Gives the same memory again and again: contents last until the next call. One writer's columns share one. */

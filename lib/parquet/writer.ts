@@ -3,32 +3,40 @@ import type { Field, Fields } from '../columns/schema.ts'
 import { corrupt, invalidPipeline } from '../errors.ts'
 import { type Bounds, covering, truncatedLower, truncatedUpper } from './bounds.ts'
 import { bytesColumn } from './bytes-column.ts'
-import type { ColumnWriter } from './column.ts'
+import type { ColumnWriter, PageLimits } from './column.ts'
 import { fixedColumn } from './fixed-column.ts'
 import { fileMetadata, type RowGroup } from './footer.ts'
-import { chunkBuilder, compressor, scratchMemory } from './pages.ts'
+import { type Codec, type CompressionLevels, chunkBuilder, compressor, scratchMemory } from './pages.ts'
 
-export interface ParquetOptions {
-  readonly codec: 'zstd' | 'none'
-  /** 1 to 22. */
+export interface ParquetOptions extends PageLimits, CompressionLevels {
+  readonly codec: Codec
+  /** 1 to 22; for the codec zstd. */
   readonly zstdLevel: number
+  /** 0 (stored) to 9; for the codec gzip. */
+  readonly gzipLevel: number
   /** A row group closes when its encoded columns reach this many bytes, before compression. */
   readonly rowGroupBytes: number
-  /** A page closes before it would exceed this many bytes, before compression; one larger value is a page of its own. */
-  readonly pageBytes: number
   /** A string or binary column's dictionary, per row group, at most 64 MB; 0 for none. */
   readonly maxDictionaryBytes: number
+  /** The file is full once `bufferedBytes` has reached this; default: never. */
+  readonly targetFileBytes: number
 }
 
+export const MAX_PAGE_BYTES = 1 << 30
+export const MAX_DICTIONARY_BYTES = 1 << 26
+
 export const DEFAULT_ZSTD_LEVEL = 3
+/** zlib's own. */
+export const DEFAULT_GZIP_LEVEL = 6
 export const DEFAULT_ROW_GROUP_BYTES = 32 << 20
 export const DEFAULT_PAGE_BYTES = 1 << 20
+export const DEFAULT_PAGE_ROWS = 131_072
 export const DEFAULT_MAX_DICTIONARY_BYTES = 1 << 20
 
 /** Iceberg's default metrics mode for strings and binary, truncate(16): code points or bytes. */
 export const METRICS_WIDTH = 16
 
-/** Rows between two looks at the row group's size. */
+/** Rows between two looks at the sizes of row group and file. */
 const STEP_ROWS = 4096
 
 /** What Iceberg's data_file keeps of a column (spec, Manifests). */
@@ -62,13 +70,16 @@ export interface ParquetFile {
 
 export interface ParquetWriter {
   /**
-   * Adds the batch's rows, or those that `rows[0 .. count)` names, in that order; the batch may be reused afterwards.
+   * Adds the batch's rows `from` to `to`, or those that `rows[from .. to)` names, in that order; all of them by default. The
+   * batch may be reused afterwards. Returns the first row not taken: `to`, unless the file is full by then.
    * Throws `Corrupt` when the batch's columns are not the writer's, or a required column holds a null.
    */
-  append(batch: Batch, rows?: Int32Array, count?: number): void
+  append(batch: Batch, rows?: Int32Array, from?: number, to?: number): number
   readonly rows: number
   /** Memory held: the file so far, and the pages being filled. */
   readonly bufferedBytes: number
+  /** True once `bufferedBytes` has reached `targetFileBytes`: time for another file. */
+  readonly full: boolean
   /** Ends the file. The writer takes nothing afterwards. */
   finish(): ParquetFile
 }
@@ -83,9 +94,12 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
   const settings = checked({
     codec: options.codec ?? 'zstd',
     zstdLevel: options.zstdLevel ?? DEFAULT_ZSTD_LEVEL,
+    gzipLevel: options.gzipLevel ?? DEFAULT_GZIP_LEVEL,
     rowGroupBytes: options.rowGroupBytes ?? DEFAULT_ROW_GROUP_BYTES,
     pageBytes: options.pageBytes ?? DEFAULT_PAGE_BYTES,
+    pageRows: options.pageRows ?? DEFAULT_PAGE_ROWS,
     maxDictionaryBytes: options.maxDictionaryBytes ?? DEFAULT_MAX_DICTIONARY_BYTES,
+    targetFileBytes: options.targetFileBytes ?? Number.POSITIVE_INFINITY,
   })
   const columns = columnWriters(fields, settings)
   const parts: Uint8Array[] = [MAGIC]
@@ -107,20 +121,27 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
     openRows = 0
   }
 
-  function append(batch: Batch, rows?: Int32Array, count: number = rows === undefined ? batch.rows : rows.length): void {
+  const bufferedBytes = () => columns.reduce((bytes, column) => bytes + column.heldBytes(), sizeBytes)
+  const full = () => bufferedBytes() >= settings.targetFileBytes
+
+  function append(batch: Batch, rows?: Int32Array, from = 0, to = rows === undefined ? batch.rows : rows.length): number {
     if (finished) throw corrupt('Cannot append to Parquet file: expected an open writer, found a finished one.')
     checkColumns(fields, batch.vectors)
-    const step = stepRows(batch.vectors, settings.rowGroupBytes)
-    for (let from = 0; from < count; from += step) {
-      const to = Math.min(count, from + step)
+    const step = stepRows(batch.vectors, Math.min(settings.rowGroupBytes, settings.targetFileBytes))
+    let at = from
+    while (at < to) {
+      const end = Math.min(to, at + step)
       let groupBytes = 0
       for (let i = 0; i < columns.length; i++) {
-        columns[i].append(batch.vectors[i], rows, from, to)
+        columns[i].append(batch.vectors[i], rows, at, end)
         groupBytes += columns[i].uncompressedBytes()
       }
-      openRows += to - from
+      openRows += end - at
+      at = end
       if (groupBytes >= settings.rowGroupBytes) closeRowGroup()
+      if (full()) break
     }
+    return at
   }
 
   function finish(): ParquetFile {
@@ -144,7 +165,10 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
       return closedRows + openRows
     },
     get bufferedBytes() {
-      return columns.reduce((bytes, column) => bytes + column.heldBytes(), sizeBytes)
+      return bufferedBytes()
+    },
+    get full() {
+      return full()
     },
     finish,
   }
@@ -157,21 +181,24 @@ function checked(options: ParquetOptions): ParquetOptions {
       throw invalidPipeline(`Cannot write Parquet: expected ${name} from ${least} to ${most}, found ${value}.`)
   }
   between('zstdLevel', 1, 22)
+  between('gzipLevel', 0, 9)
   between('rowGroupBytes', 1, 2 ** 40)
-  between('pageBytes', 1, 1 << 30)
-  between('maxDictionaryBytes', 0, 1 << 26)
+  between('pageBytes', 1, MAX_PAGE_BYTES)
+  between('pageRows', 1, 2 ** 31 - 1)
+  between('maxDictionaryBytes', 0, MAX_DICTIONARY_BYTES)
+  between('targetFileBytes', 1, Number.POSITIVE_INFINITY)
   return options
 }
 
 function columnWriters(fields: Fields, options: ParquetOptions): ColumnWriter[] {
-  const compress = compressor(options.codec, options.zstdLevel)
+  const compress = compressor(options.codec, options)
   const pageScratch = scratchMemory()
   const codeScratch = scratchMemory()
   return fields.map((field) => {
     const pages = chunkBuilder(field.type, compress, pageScratch)
     return field.type === 'string' || field.type === 'binary'
       ? bytesColumn(field, field.type, pages, { ...options, scratch: codeScratch })
-      : fixedColumn(field, field.type, pages, options.pageBytes)
+      : fixedColumn(field, field.type, pages, options)
   })
 }
 
@@ -181,18 +208,18 @@ function checkColumns(fields: Fields, vectors: readonly Vector[]): void {
   if (expected !== found) throw corrupt(`Cannot append to Parquet file: expected columns of types ${expected}, found ${found}.`)
 }
 
-/** So few rows that one step of the longest values cannot go far beyond the row group's bound. */
-function stepRows(vectors: readonly Vector[], rowGroupBytes: number): number {
+/** So few rows that one step of the longest values cannot go far beyond the bound. */
+function stepRows(vectors: readonly Vector[], boundBytes: number): number {
   let widest = 0
   for (const vector of vectors) {
     if (vector.type !== 'string' && vector.type !== 'binary') continue
     const { offsets, entries } = vector
-    if ((offsets[entries] - offsets[0]) * STEP_ROWS <= rowGroupBytes) continue
+    if ((offsets[entries] - offsets[0]) * STEP_ROWS <= boundBytes) continue
     let longest = 0
     for (let k = 0; k < entries; k++) longest = Math.max(longest, offsets[k + 1] - offsets[k])
     widest += longest
   }
-  return widest === 0 ? STEP_ROWS : Math.max(1, Math.min(STEP_ROWS, Math.floor(rowGroupBytes / widest)))
+  return widest === 0 ? STEP_ROWS : Math.max(1, Math.min(STEP_ROWS, Math.floor(boundBytes / widest)))
 }
 
 function columnMetrics(field: Field, rowGroups: readonly RowGroup[], column: number): ColumnMetrics {

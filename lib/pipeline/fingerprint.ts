@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { Expression } from '../columns/expression.ts'
-import { indexOfField } from '../columns/schema.ts'
 import { type AggregateNode, fieldOf, type RowNode, sourceOf } from './nodes.ts'
 
 /**
  * What the state of an operator means, as 16 hex digits: two definitions with one fingerprint can go on with each other's
  * open windows (PROTOCOL-REVIEW 19). It covers keys, window, lateness, aggregates, filters, the event time, and how each
- * column these use comes about. It leaves out ids, tables, columns that are not used, the watermark's delay, and all source
- * text of callbacks: bundlers change it.
+ * column these use comes about, from its JSON key on. It leaves out ids, tables, columns that are not used, the watermark's
+ * delay, and all source text of callbacks: bundlers change it.
  */
 export function fingerprintOf(node: AggregateNode): string {
   const { windowMs, allowedLatenessMs, input: keyed } = node.input
@@ -54,10 +53,12 @@ function columnMeanings(node: RowNode, used: ReadonlySet<string>): Readonly<Reco
     const expression = expressions.get(name)
     if (expression === undefined) {
       const field = fieldOf(source.row, name)
+      const input = source.input.find((candidate) => candidate.name === name)
       meanings[name] = {
         type: field?.type ?? null,
         required: field?.required ?? null,
-        input: indexOfField(source.input, name) >= 0,
+        input: input !== undefined,
+        ...(input?.jsonKey === undefined ? {} : { jsonKey: input.jsonKey }),
       }
       continue
     }

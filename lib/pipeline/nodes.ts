@@ -1,5 +1,5 @@
 import type { Expression } from '../columns/expression.ts'
-import { type ColumnType, type Field, type Fields, indexOfField, numbered } from '../columns/schema.ts'
+import { type ColumnType, type Field, type Fields, type InputFields, indexOfField, numbered } from '../columns/schema.ts'
 import { aggregateType } from './aggregate-types.ts'
 import type { Aggregate } from './plan.ts'
 import type { TableLayout } from './transforms.ts'
@@ -15,7 +15,7 @@ export interface SourceNode {
   readonly id: string
   readonly partitions: number | undefined
   readonly key: string | undefined
-  readonly input: Fields
+  readonly input: InputFields
   readonly computed: readonly { readonly name: string; readonly expression: Expression }[]
   /** Input, computed, then Kafka's own columns. */
   readonly row: Fields

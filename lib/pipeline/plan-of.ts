@@ -1,7 +1,7 @@
 import type { Fields } from '../columns/schema.ts'
 import { invalidPipeline } from '../errors.ts'
 import { deepFreeze, shown } from './check.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { canonicalJson, fingerprintOf } from './fingerprint.ts'
 import {
   type AggregateNode,
   type AppendNode,
@@ -31,10 +31,10 @@ export function planOf(pipeline: Pipeline): Plan {
   const tables = new Map<string, TablePlan>()
   const kept = new Map<AggregateNode, string>()
 
-  const addTable = (name: string, fields: Fields, { partitionBy, sortBy }: TableLayout) => {
+  const addTable = (name: string, fields: Fields, { partitionBy, sortBy, properties }: TableLayout) => {
     if (tables.has(name))
       throw invalidPipeline(`Cannot ${what}: two streams go to table ${name}. Give one of them another table.`)
-    tables.set(name, { name, fields, partitionBy, sortBy })
+    tables.set(name, { name, fields, partitionBy, sortBy, properties })
   }
 
   for (const sink of pipeline.sinks) {
@@ -105,8 +105,8 @@ function operatorOf(sink: AppendNode, node: AggregateNode, source: SourceNode): 
 function addDeadLetters(what: string, sources: readonly SourceNode[], tables: Map<string, TablePlan>): void {
   const layouts = new Map<string, string>()
   for (const { deadLetters } of sources) {
-    const { table, partitionBy, sortBy } = deadLetters
-    const layout = JSON.stringify([partitionBy, sortBy])
+    const { table, partitionBy, sortBy, properties } = deadLetters
+    const layout = canonicalJson([partitionBy, sortBy, properties])
     const earlier = layouts.get(table)
     if (earlier !== undefined && earlier !== layout)
       throw invalidPipeline(`Cannot ${what}: two sources share the dead-letter table ${table} but lay it out differently.`)
@@ -115,7 +115,7 @@ function addDeadLetters(what: string, sources: readonly SourceNode[], tables: Ma
         `Cannot ${what}: table ${table} takes both a stream and dead letters. Name another by deadLetters: { table }.`,
       )
     layouts.set(table, layout)
-    tables.set(table, { name: table, fields: DEAD_LETTER_FIELDS, partitionBy, sortBy })
+    tables.set(table, { name: table, fields: DEAD_LETTER_FIELDS, partitionBy, sortBy, properties })
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Expression } from '../columns/expression.ts'
-import type { Fields } from '../columns/schema.ts'
+import type { Fields, InputFields } from '../columns/schema.ts'
 
 /**
  * A pipeline, validated and resolved: what every part of the runtime interprets. Plain frozen data.
@@ -27,7 +27,7 @@ export interface SourcePlan {
   /** The column that producers partition by (and `--input` spreads by). */
   readonly key: string | undefined
   /** What JSON objects are decoded into. */
-  readonly input: Fields
+  readonly input: InputFields
   readonly computed: readonly { readonly name: string; readonly expression: Expression }[]
   /** The rows operators and tables see: input, computed, then KAFKA_COLUMNS. `id` is the position + 1. */
   readonly row: Fields
@@ -99,4 +99,6 @@ export interface TablePlan {
   readonly fields: Fields
   readonly partitionBy: readonly PartitionField[]
   readonly sortBy: readonly SortField[]
+  /** Iceberg's table properties, for a table that is made anew; an existing one keeps its own. */
+  readonly properties: Readonly<Record<string, string>>
 }

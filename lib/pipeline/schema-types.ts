@@ -57,9 +57,12 @@ export type Flat<S> = { readonly [K in keyof S]: S[K] } & unknown
 /** Bare columns: what `column.string()` returns has an `optional()` besides. */
 export type Plain<S extends Schema> = { readonly [K in keyof S]: Column<S[K]['type'], S[K]['required']> } & unknown
 
-/** Each column of the given types to its own name, each other to never. */
+/**
+ * Each column of the given types to its own name, each other to never. Of a schema that is not known, as behind an error in its
+ * definition, any name will do: one error is told once.
+ */
 type NamesByType<S extends Schema, T extends ColumnType, R extends boolean = boolean> = {
-  [K in keyof S & string]: S[K] extends Column<T, R> ? K : never
+  [K in keyof S & string]: string extends K ? string : S[K] extends Column<T, R> ? K : never
 }
 
 /**

@@ -1,12 +1,12 @@
-import { type Fields, indexOfField, numbered } from '../columns/schema.ts'
+import { type Fields, type InputField, type InputFields, indexOfField, numbered } from '../columns/schema.ts'
 import { invalidPipeline } from '../errors.ts'
-import { checkColumnName, checkName, checkOptions, shown } from './check.ts'
+import { checkColumnName, checkName, checkOptions, plainName, shown } from './check.ts'
 import { type Duration, durationMs } from './durations.ts'
 import { DEAD_LETTER_FIELDS, fieldOf, type SourceNode, sourceRow } from './nodes.ts'
 import type { Column, DeadLetterSchema, Flat, InputType, KafkaSchema, NamesOf, Plain, Schema } from './schema-types.ts'
 import { type Stream, streamOf } from './stream.ts'
 import { type Columns, expressionFrom, type Typed } from './terms.ts'
-import { layoutOf, type TableOptions } from './transforms.ts'
+import { LAYOUT_OPTIONS, layoutOf, type TableOptions } from './transforms.ts'
 
 export type InputSchema = Readonly<Record<string, Column<InputType>>>
 
@@ -119,20 +119,38 @@ function checkTopic(what: string, name: unknown): string {
 
 const INPUT_TYPES: readonly unknown[] = ['boolean', 'int', 'long', 'double', 'string'] satisfies InputType[]
 
-function inputFields(what: string, schema: unknown): Fields {
+function inputFields(what: string, schema: unknown): InputFields {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
     throw invalidPipeline(`Cannot ${what}: expected a schema such as { symbol: column.string() }, found ${shown(schema)}.`)
+  const columnOfKey = new Map<string, string>()
   const fields = Object.entries(schema).map(([name, value]: [string, unknown]) => {
-    checkColumnName(`${what} into a column`, name)
-    const { type, required } = (value ?? {}) as Partial<Column>
-    if (!INPUT_TYPES.includes(type) || typeof required !== 'boolean')
+    const field = inputField(what, name, value)
+    const key = field.jsonKey ?? name
+    const other = columnOfKey.get(key)
+    if (other !== undefined)
       throw invalidPipeline(
-        `Cannot ${what} into column ${name}: expected column.${INPUT_TYPES.join('(), column.')}(), perhaps optional(), found ${shown(type ?? value)}. Compute other types from these.`,
+        `Cannot ${what} into column ${name}: JSON key ${shown(key)} is read into column ${other} already. Keep one of them and compute the other from it.`,
       )
-    return { name, type: type as InputType, required }
+    columnOfKey.set(key, name)
+    return field
   })
   if (fields.length === 0) throw invalidPipeline(`Cannot ${what}: expected a schema of at least one column, found none.`)
   return numbered(fields)
+}
+
+function inputField(what: string, name: string, value: unknown): Omit<InputField, 'id'> {
+  const { type, required, jsonKey } = (value ?? {}) as Partial<Column> & { readonly jsonKey?: string }
+  const isColumn = INPUT_TYPES.includes(type) && typeof required === 'boolean'
+  checkColumnName(`${what} into a column`, name, () => {
+    const call = `column.${isColumn ? type : 'string'}().from(${shown(name).replace(/^"([^'"\\]*)"$/, "'$1'")})`
+    return ` Name the column ${plainName(name) ?? 'otherwise'} and write ${call} to read that JSON key.`
+  })
+  if (!isColumn)
+    throw invalidPipeline(
+      `Cannot ${what} into column ${name}: expected column.${INPUT_TYPES.join('(), column.')}(), perhaps optional(), found ${shown(type ?? value)}. Compute other types from these.`,
+    )
+  const field = { name, type: type as InputType, required }
+  return jsonKey === undefined || jsonKey === name ? field : { ...field, jsonKey }
 }
 
 function computedColumns(what: string, computed: unknown, input: Fields) {
@@ -191,8 +209,8 @@ function watermark(what: string, options: unknown) {
 }
 
 function deadLetters(what: string, options: unknown = {}): SourceNode['deadLetters'] {
-  checkOptions(`${what} with dead letters`, options, ['table', 'partitionBy', 'sortBy'])
-  const { table, partitionBy, sortBy } = options as { table?: unknown; partitionBy?: unknown; sortBy?: unknown }
+  checkOptions(`${what} with dead letters`, options, ['table', ...LAYOUT_OPTIONS])
+  const { table } = options as { table?: unknown }
   const name = checkName(`${what} with dead letters`, table ?? 'dead_letters')
-  return { table: name, ...layoutOf(name, DEAD_LETTER_FIELDS, partitionBy, sortBy) }
+  return { table: name, ...layoutOf(name, DEAD_LETTER_FIELDS, options as object) }
 }

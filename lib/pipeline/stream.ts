@@ -16,7 +16,7 @@ import {
 } from './nodes.ts'
 import type { Column, Flat, LateSchema, NamesOf, NewName, Schema, WindowSchema } from './schema-types.ts'
 import { type Columns, expressionFrom, type Typed } from './terms.ts'
-import { layoutOf, type TableOptions } from './transforms.ts'
+import { LAYOUT_OPTIONS, layoutOf, type TableOptions } from './transforms.ts'
 
 /**
  * How a stream's rows may be kept. A row of an `append` stream is final; a `revising` one replaces what was said before
@@ -169,9 +169,8 @@ export function streamOf<S extends Schema, W extends Schema>(node: RowNode): Str
     },
     appendTo(table: unknown, options: unknown = {}): Sink {
       const name = checkName('append to a table', table)
-      checkOptions(`append to table ${name}`, options, ['partitionBy', 'sortBy'])
-      const { partitionBy, sortBy } = options as { partitionBy?: unknown; sortBy?: unknown }
-      return sinkOf({ kind: 'append', input: node, table: name, ...layoutOf(name, row, partitionBy, sortBy), late: undefined })
+      checkOptions(`append to table ${name}`, options, LAYOUT_OPTIONS)
+      return sinkOf({ kind: 'append', input: node, table: name, ...layoutOf(name, row, options as object), late: undefined })
     },
   }
   return Object.freeze(stream) as unknown as Stream<S, 'append', W>
@@ -219,17 +218,16 @@ function resultOf(node: AggregateNode): Result<Schema, 'append', Schema> {
     lateColumns: columnsRecord(lateFields),
     appendTo(table: unknown, options: unknown = {}): Sink {
       const name = checkName('append to a table', table)
-      checkOptions(`append to table ${name}`, options, ['partitionBy', 'sortBy', 'late'])
-      const { partitionBy, sortBy, late = {} } = options as { partitionBy?: unknown; sortBy?: unknown; late?: unknown }
-      checkOptions(`keep late rows of table ${name}`, late, ['table', 'partitionBy', 'sortBy'])
-      const other = late as { table?: unknown; partitionBy?: unknown; sortBy?: unknown }
-      const lateTable = checkName(`keep late rows of table ${name}`, other.table ?? `${name}_late`)
+      checkOptions(`append to table ${name}`, options, [...LAYOUT_OPTIONS, 'late'])
+      const { late = {} } = options as { late?: unknown }
+      checkOptions(`keep late rows of table ${name}`, late, ['table', ...LAYOUT_OPTIONS])
+      const lateTable = checkName(`keep late rows of table ${name}`, (late as { table?: unknown }).table ?? `${name}_late`)
       return sinkOf({
         kind: 'append',
         input: node,
         table: name,
-        ...layoutOf(name, row, partitionBy, sortBy),
-        late: { table: lateTable, ...layoutOf(lateTable, lateFields, other.partitionBy, other.sortBy) },
+        ...layoutOf(name, row, options as object),
+        late: { table: lateTable, ...layoutOf(lateTable, lateFields, late as object) },
       })
     },
   })

@@ -2,6 +2,7 @@ import { type Expression, type ExpressionType, typeOf } from '../columns/express
 import { type ColumnType, type Fields, indexOfField } from '../columns/schema.ts'
 import { invalidPipeline, messageOf } from '../errors.ts'
 import { deepFreeze, shown } from './check.ts'
+import { callNoting, noteTerm, refuseLost } from './lost-terms.ts'
 import type { Column, JavaScriptTypes, NumberType, Schema } from './schema-types.ts'
 
 /**
@@ -104,6 +105,7 @@ function timestamp(op: 'timestampMillis' | 'timestampSeconds', value: unknown) {
 
 /** The columns of `row` for a callback. A name that is not among them throws `InvalidPipeline` instead of being undefined. */
 export function columnsOf<S extends Schema>(what: string, row: Fields): Columns<S> {
+  let listed = false
   return new Proxy(Object.create(null) as Columns<S>, {
     get(_, name) {
       if (typeof name === 'symbol') return undefined
@@ -111,17 +113,21 @@ export function columnsOf<S extends Schema>(what: string, row: Fields): Columns<
         throw invalidPipeline(
           `Cannot ${what}: there is no column ${name}. Expected one of ${row.map((field) => field.name).join(', ')}.`,
         )
-      return term(what, { op: 'column', name }, row)
+      // Of a list of all columns, which `{ ...c }` reads, nobody need use each.
+      return term(what, { op: 'column', name }, row, !listed)
     },
     has: (_, name) => typeof name === 'string' && indexOfField(row, name) >= 0,
-    ownKeys: () => row.map((field) => field.name),
+    ownKeys() {
+      listed = true
+      return row.map((field) => field.name)
+    },
     getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
   })
 }
 
 /**
  * Runs a callback of the definition, once, and checks what it gave against the row it is for. Throws `InvalidPipeline`
- * when that is no expression or does not type-check.
+ * when that is no expression, does not type-check or leaves out some of what the callback made.
  */
 export function expressionFrom(
   what: string,
@@ -130,20 +136,27 @@ export function expressionFrom(
 ): ExpressionType & { readonly expression: Expression } {
   if (typeof callback !== 'function')
     throw invalidPipeline(`Cannot ${what}: expected a callback such as (c) => c.price.gt(0), found ${shown(callback)}.`)
-  const value: unknown = callback(columnsOf(what, row))
+  const { value, made } = callNoting(() => callback(columnsOf(what, row)))
   if (!isTyped(value))
     throw invalidPipeline(
-      `Cannot ${what}: expected an expression over columns such as c.price.gt(0), which is data, found ${shown(value)}.`,
+      `Cannot ${what}: expected an expression over columns such as c.price.gt(0), which is data, found ${shown(value)}.${
+        OPERATORS_GIVE.includes(typeof value) ? ' Use methods such as .eq(), .gt(), .not() and .add() instead of operators.' : ''
+      }`,
     )
+  refuseLost(what, callback, made, value.expression)
   // Over the row it is for, whatever row it was built from.
   return { expression: value.expression, ...typeOver(what, value.expression, row) }
 }
+
+/** What JavaScript's operators make of terms. */
+const OPERATORS_GIVE = ['boolean', 'number', 'string', 'bigint']
 
 function typeOver(what: string, expression: Expression, fields: Fields): ExpressionType {
   try {
     return typeOf(expression, fields)
   } catch (error) {
-    throw invalidPipeline(`Cannot ${what}. ${messageOf(error)}`, { cause: error })
+    const message = messageOf(error)
+    throw invalidPipeline(message.startsWith(`Cannot ${what}:`) ? message : `Cannot ${what}. ${message}`, { cause: error })
   }
 }
 
@@ -154,8 +167,9 @@ function isTyped(value: unknown): value is Typed {
 type Binary = 'add' | 'subtract' | 'multiply' | 'divide' | 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge'
 
 /** At run time every term has every method; `typeOf` refuses what makes no sense, in plain JavaScript too. */
-function term(what: string, expression: Expression, fields: Fields) {
+function term(what: string, expression: Expression, fields: Fields, wanted = true) {
   const { type, required, requiredInRange } = typeOver(what, expression, fields)
+  noteTerm(expression, wanted)
   const binary = (op: Binary) => (other: unknown) => {
     const right = operandOf(`${what}: ${op}`, other, type)
     return term(what, { op, left: expression, right: right.expression }, fields.length > 0 ? fields : right.fields)

@@ -3,6 +3,7 @@ import { invalidPipeline } from '../errors.ts'
 import { shown } from './check.ts'
 import type { PartitionField, SortField, Transform } from './plan.ts'
 import type { NamesOf, Schema } from './schema-types.ts'
+import { propertiesOf, type TableProperties } from './table-properties.ts'
 
 type TimeUnit = 'year' | 'month' | 'day' | 'hour'
 
@@ -26,18 +27,32 @@ export interface TableOptions<S extends Schema> {
   readonly partitionBy?: readonly PartitionBy<S>[]
   /** @default [] in the order of arrival */
   readonly sortBy?: readonly SortBy<S>[]
+  /**
+   * Iceberg's table properties, set when the table is made; a table that exists keeps its own. How files are written is said
+   * here: `{ 'write.parquet.compression-codec': 'snappy' }`. @default {} zstd, and sizes that suit
+   */
+  readonly properties?: TableProperties
 }
 
 export interface TableLayout {
   readonly partitionBy: readonly PartitionField[]
   readonly sortBy: readonly SortField[]
+  readonly properties: Readonly<Record<string, string>>
 }
 
+/** Names of the options that `layoutOf` reads. */
+export const LAYOUT_OPTIONS: readonly string[] = ['partitionBy', 'sortBy', 'properties'] satisfies (keyof TableLayout)[]
+
 /** The layout of a table over `fields`. Throws `InvalidPipeline`. */
-export function layoutOf(table: string, fields: Fields, partitionBy: unknown, sortBy: unknown): TableLayout {
+export function layoutOf(
+  table: string,
+  fields: Fields,
+  { partitionBy, sortBy, properties }: { readonly [K in keyof TableLayout]?: unknown },
+): TableLayout {
   return {
     partitionBy: partitionFields(table, fields, listOf(`partition table ${table}`, partitionBy)),
     sortBy: sortFields(table, fields, listOf(`sort table ${table}`, sortBy)),
+    properties: propertiesOf(table, properties),
   }
 }
 

@@ -30,8 +30,10 @@ export type Intent<F> = { readonly kind: 'addFiles'; readonly files: readonly F[
 export interface TableProgress {
   /** Pinned: a table of this name with another uuid is another table (PROTOCOL-REVIEW 15). */
   readonly uuid: string
-  /** The last checkpoint with work for this table; 0: never touched. Applied means marker >= need (12). */
+  /** The last checkpoint with work for this table, and its marker once that is applied; 0: never touched (12). */
   readonly need: number
+  /** Its need before that: the marker it must still have when `need` is applied. */
+  readonly base: number
 }
 
 /** What checkpoint n says. Stored as an object `<n>-<uuid>`; the log entry carries its name and digest. */
@@ -42,6 +44,8 @@ export interface CheckpointBody<F> {
   readonly n: number
   /** The closed watermark, milliseconds: every window that ends (plus allowed lateness) at or before it is final. */
   readonly watermark: number | null
+  /** The topic each source reads, by source id: another topic's offsets are not its own. */
+  readonly topics: Readonly<Record<string, string>>
   /** By source id, then partition number. */
   readonly sources: Readonly<Record<string, Readonly<Record<string, PartitionProgress>>>>
   /** By operator id. */
@@ -54,6 +58,7 @@ export interface CheckpointBody<F> {
 /** Partitions that joined since the body was written, with the closed watermark as their floor (PROTOCOL-REVIEW 23). */
 export interface Opened {
   readonly source: string
+  readonly topic: string
   /** Inclusive ranges of partition numbers. */
   readonly partitions: readonly (readonly [number, number])[]
   readonly floor: number | null
@@ -75,6 +80,7 @@ export interface Checkpoint<F> {
   /** Undefined only before the first commit. */
   readonly body: CheckpointBody<F> | undefined
   readonly watermark: number | null
+  readonly topics: Readonly<Record<string, string>>
   readonly sources: Readonly<Record<string, Readonly<Record<string, PartitionProgress>>>>
 }
 
@@ -102,13 +108,15 @@ export function checkpointTail(tail: LogItem | undefined): { n: number; entry: C
 /** Body and opened partitions as one. */
 export function resolveCheckpoint<F>(n: number, entry: CheckpointEntry, body: CheckpointBody<F> | undefined): Checkpoint<F> {
   const sources: Record<string, Record<string, PartitionProgress>> = {}
+  const topics: Record<string, string> = { ...body?.topics }
   for (const [source, partitions] of Object.entries(body?.sources ?? {})) sources[source] = { ...partitions }
   for (const opened of entry.opened) {
+    topics[opened.source] = opened.topic
     const partitions = (sources[opened.source] ??= {})
     for (const [first, last] of opened.partitions)
       for (let p = first; p <= last; p++) partitions[p] ??= { slot: 0, next: null, watermark: opened.floor }
   }
-  return { n, entry, body, watermark: body?.watermark ?? null, sources }
+  return { n, entry, body, watermark: body?.watermark ?? null, topics, sources }
 }
 
 /** Sorted partition numbers as inclusive ranges, so that an entry stays small. */
@@ -124,19 +132,35 @@ export function ranges(partitions: readonly number[]): [number, number][] {
 }
 
 /**
+ * Why a definition cannot go on from a checkpoint: each source it has read must still be there and read the same topic. Left
+ * alone, another topic's first records would stand in logs that the checkpoint believes to have consumed.
+ */
+export function foreignSource<F>(
+  last: Pick<Checkpoint<F>, 'topics'>,
+  sources: Readonly<Record<string, { readonly topic: string }>>,
+): string | undefined {
+  for (const [source, topic] of Object.entries(last.topics)) {
+    if (!Object.hasOwn(sources, source)) return `it has read source ${source} (topic ${topic}), which this definition lacks`
+    if (sources[source].topic !== topic)
+      return `its source ${source} has read topic ${topic}, found topic ${sources[source].topic}`
+  }
+  return undefined
+}
+
+/**
  * The entry that lets partitions join, or undefined when all of them are in. It carries the last checkpoint forward: same
  * body, same needs, same watermark; so a window can never close on a partition nobody counted (PROTOCOL-REVIEW 23).
  */
 export function decideOpen<F>(
   last: Checkpoint<F> | undefined,
   writer: string,
-  wanted: Readonly<Record<string, readonly number[]>>,
+  wanted: readonly { readonly source: string; readonly topic: string; readonly partitions: readonly number[] }[],
 ): CheckpointEntry | undefined {
   const opened: Opened[] = []
-  for (const [source, partitions] of Object.entries(wanted)) {
+  for (const { source, topic, partitions } of wanted) {
     const known = last?.sources[source] ?? {}
     const fresh = partitions.filter((p) => !Object.hasOwn(known, p))
-    if (fresh.length > 0) opened.push({ source, partitions: ranges(fresh), floor: last?.watermark ?? null })
+    if (fresh.length > 0) opened.push({ source, topic, partitions: ranges(fresh), floor: last?.watermark ?? null })
   }
   if (opened.length === 0) return undefined
   return { v: 1, kind: 'open', writer, body: last?.entry.body ?? null, opened: [...(last?.entry.opened ?? []), ...opened] }

@@ -21,6 +21,32 @@ export function parseMarker(text: string): Marker | undefined {
   return at > 0 && Number.isSafeInteger(n) && n >= 0 ? { incarnation: text.slice(0, at), n } : undefined
 }
 
+/** Last checkpoint applied to a table, by pipeline, from the table's properties. */
+export function markersOf(properties: Readonly<Record<string, string>>): Readonly<Record<string, Marker>> {
+  const markers: Record<string, Marker> = {}
+  for (const [key, value] of Object.entries(properties)) {
+    const pipeline = /^frazil\.(.+)\.marker$/.exec(key)?.[1]
+    const marker = parseMarker(value)
+    if (pipeline !== undefined && marker !== undefined) markers[pipeline] = marker
+  }
+  return markers
+}
+
+/** Why a table that exists is not this pipeline's in this incarnation; undefined when it is (PROTOCOL-REVIEW 15). */
+export function foreignTable(
+  properties: Readonly<Record<string, string>>,
+  pipeline: string,
+  incarnation: string,
+): string | undefined {
+  const markers = markersOf(properties)
+  if (!Object.hasOwn(markers, pipeline)) {
+    const others = Object.keys(markers).map((other) => `pipeline ${other}`)
+    return `expected a table made by pipeline ${pipeline}, found one made by ${others.join(' and ') || 'another program'}`
+  }
+  if (markers[pipeline].incarnation === incarnation) return undefined
+  return `expected one written from these logs (incarnation ${incarnation}), found ${markers[pipeline].incarnation}: the logs were removed or replaced`
+}
+
 /** A snapshot as far as the protocol looks at it. */
 export interface SnapshotView {
   readonly id: bigint
@@ -41,16 +67,26 @@ export type ApplyVerdict =
   | { readonly verdict: 'Apply' }
   | { readonly verdict: 'Refuse'; readonly why: string }
 
+/** What the last checkpoint says of a table. */
+export interface ExpectedTable {
+  /** Undefined before a checkpoint pinned it. */
+  readonly uuid: string | undefined
+  readonly incarnation: string
+  readonly need: number
+  readonly base: number
+  /** The checkpoint whose intents are at hand; an older need was applied before that one could be appended. */
+  readonly body: number
+  readonly last: number
+}
+
 /**
- * Decides what a table needs, from the base that the swap will replace (PROTOCOL-REVIEW 10, 12, 15). `body` is the
- * checkpoint whose intents are at hand; an older need was applied before that checkpoint could be appended.
+ * Decides what a table needs, from the base that the swap will replace (PROTOCOL-REVIEW 10, 12, 15). Its marker must be just
+ * where the logs say: at its need, or one need before while the last checkpoint is being applied. Anything else means that
+ * the table or the logs were rolled back, restored or replaced.
  */
-export function decideApply(
-  table: TableView,
-  expected: { uuid: string; incarnation: string; need: number; body: number; last: number },
-): ApplyVerdict {
-  const { need } = expected
-  if (table.uuid !== expected.uuid)
+export function decideApply(table: TableView, expected: ExpectedTable): ApplyVerdict {
+  const { need, base } = expected
+  if (expected.uuid !== undefined && table.uuid !== expected.uuid)
     return {
       verdict: 'Refuse',
       why: `expected the table with uuid ${expected.uuid}, found ${table.uuid}: it was dropped and made anew`,
@@ -69,11 +105,16 @@ export function decideApply(
     }
   const why = rolledBack(table, table.marker)
   if (why !== undefined) return { verdict: 'Refuse', why }
-  if (table.marker.n >= need) return { verdict: 'Done' }
-  if (need !== expected.body)
+  if (table.marker.n === need) return { verdict: 'Done' }
+  if (table.marker.n > need)
     return {
       verdict: 'Refuse',
-      why: `its marker ${table.marker.n} is below ${need}, which was applied before: it was rolled back`,
+      why: `its marker ${table.marker.n} is ahead of ${need}, its last checkpoint in the logs: the logs are older than the table`,
+    }
+  if (need !== expected.body || table.marker.n !== base)
+    return {
+      verdict: 'Refuse',
+      why: `its marker ${table.marker.n} is below ${need === expected.body ? base : need}, which was applied before: it was rolled back`,
     }
   return { verdict: 'Apply' }
 }

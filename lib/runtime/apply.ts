@@ -3,6 +3,7 @@ import { appendFiles } from '../iceberg/append.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
+import { lookup } from '../lookup.ts'
 import {
   decideApply,
   formatMarker,
@@ -24,15 +25,58 @@ const BACKOFF_MS = 20
 const MAX_OFFSETS_IN_PROPERTY = 200
 
 /**
- * Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). False: another
- * checkpoint was appended meanwhile, so what we hold is not the last any more; read it again.
+ * Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). All are looked at
+ * before the first is touched, so that a refusal leaves them as they were. False: another checkpoint was appended meanwhile,
+ * so what we hold is not the last any more; read it again.
  */
 export async function applyAll(runtime: Runtime, last: Last): Promise<boolean> {
-  const { body } = last
-  if (body === undefined) return true
-  for (const name of Object.keys(body.tables))
-    if (body.tables[name].need > 0 && !(await applyTable(runtime, name, body, last))) return false
+  const due = await dueTables(runtime, last)
+  return due !== undefined && (await applyTables(runtime, due, last))
+}
+
+/**
+ * Tables that the last checkpoint has yet to be applied to. Undefined: it is not the last any more. Throws `Refused` when a
+ * table stands where these logs cannot have left it (PROTOCOL-REVIEW 15, 28).
+ */
+export async function dueTables(runtime: Runtime, last: Last): Promise<readonly string[] | undefined> {
+  const pending = Object.keys(last.body?.intents ?? {})
+  const due: string[] = []
+  for (const name of new Set([...pending, ...Object.keys(runtime.plan.tables)])) {
+    const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, tableId(runtime, name), runtime.metadata)
+    const verdict = await judge(runtime, name, table, last)
+    if (verdict === undefined) return undefined
+    if (verdict === 'Apply') due.push(name)
+  }
+  return due
+}
+
+/** Applies the last checkpoint to tables it has work for. False as for `applyAll`. */
+export async function applyTables(runtime: Runtime, names: readonly string[], last: Last): Promise<boolean> {
+  if (last.body === undefined) return true
+  for (const name of names) if (!(await applyTable(runtime, name, last.body, last))) return false
   return true
+}
+
+/** Undefined: the checkpoint at hand is not the last any more. */
+async function judge(
+  runtime: Runtime,
+  name: string,
+  table: LoadedTable | undefined,
+  last: Last,
+): Promise<'Done' | 'Apply' | undefined> {
+  const { uuid, need, base } = last.body?.tables[name] ?? { uuid: undefined, need: 0, base: 0 }
+  // Nobody has made it yet; the first checkpoint that finds it pins it.
+  if (table === undefined && uuid === undefined) return 'Done'
+  const expected = { uuid, incarnation: runtime.incarnation, need, base, body: last.body?.n ?? 0, last: last.n }
+  const verdict =
+    table === undefined
+      ? ({ verdict: 'Refuse', why: 'it does not exist any more' } as const)
+      : decideApply(viewOf(runtime.plan.name, table.metadata), expected)
+  if (verdict.verdict !== 'Refuse') return verdict.verdict
+  // To a committer that was asleep, a table that others brought further looks foreign: only the log tells them apart.
+  const now = await lastCheckpoint(runtime)
+  if (now !== undefined && now.n > last.n) return undefined
+  throw refuseTable(runtime, name, verdict.why)
 }
 
 /**
@@ -42,21 +86,14 @@ export async function applyAll(runtime: Runtime, last: Last): Promise<boolean> {
 async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<boolean> {
   const { catalog, objects, clock, random } = runtime.ports
   const id = tableId(runtime, name)
-  const { uuid, need } = body.tables[name]
+  const { need } = body.tables[name]
   const pipeline = runtime.plan.name
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
     const table = await loadTable(catalog, objects, id, runtime.metadata)
-    if (table === undefined) throw refuseTable(runtime, name, 'it does not exist any more')
-    const expected = { uuid, incarnation: runtime.incarnation, need, body: body.n, last: last.n }
-    const verdict = decideApply(viewOf(pipeline, table.metadata), expected)
-    if (verdict.verdict === 'Refuse') {
-      // To a committer that was asleep, a table that others brought further looks foreign: only the log tells them apart.
-      const now = await lastCheckpoint(runtime)
-      if (now !== undefined && now.n > last.n) return false
-      throw refuseTable(runtime, name, verdict.why)
-    }
-    if (verdict.verdict === 'Done') return true
+    const verdict = await judge(runtime, name, table, last)
+    if (verdict === undefined) return false
+    if (verdict === 'Done' || table === undefined) return true
     const files = filesOf(body, name)
     await assertFilesExist(runtime, files)
     const marker = formatMarker({ incarnation: runtime.incarnation, n: need })
@@ -109,7 +146,7 @@ async function assertFilesExist(runtime: Runtime, files: readonly DataFileJson[]
 function offsetsOf(runtime: Runtime, body: Body, last: Last): string {
   const offsets: Record<string, number | null> = {}
   for (const [source, partitions] of Object.entries(body.sources)) {
-    const topic = runtime.plan.sources[source]?.topic ?? source
+    const { topic } = lookup(runtime.plan.sources, source, 'source')
     for (const [p, { next }] of Object.entries(partitions)) offsets[partitionLabel(topic, Number(p))] = next
   }
   return Object.keys(offsets).length <= MAX_OFFSETS_IN_PROPERTY ? JSON.stringify(offsets) : (last.entry.body?.name ?? '')

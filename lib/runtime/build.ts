@@ -1,7 +1,9 @@
 import type { Batch } from '../columns/batch.ts'
 import { corrupt, isKind, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
+import { parquetOptionsOf } from '../iceberg/properties.ts'
 import { loadTable } from '../iceberg/scan.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
 import type { AggregatePlan } from '../pipeline/plan.ts'
 import {
@@ -18,7 +20,7 @@ import { finish, mergePartials, splitClosed, windowEnds } from '../stream/aggreg
 import { decodeSlice, encodeSlice } from '../stream/slice.ts'
 import type { Body, Last } from './checkpoints.ts'
 import type { Taken } from './read-staging.ts'
-import { type Runtime, tableId } from './runtime.ts'
+import { type Runtime, refuseTable, tableId } from './runtime.ts'
 import { type TableWriter, tableWriter } from './table-writer.ts'
 
 /** A checkpoint ready to be appended, and every object that was written for it. */
@@ -50,10 +52,13 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
   )
 
   const tables = new Map<string, TableWriter>()
-  const writerOf = (name: string): TableWriter => {
+  const writerOf = async (name: string): Promise<TableWriter> => {
     let writer = tables.get(name)
     if (writer === undefined) {
-      writer = tableWriter(runtime, lookup(runtime.plan.tables, name, 'table'), n)
+      const plan = lookup(runtime.plan.tables, name, 'table')
+      // As the table says now: another engine may have set how its files are to be.
+      const { properties } = await metadataOf(runtime, name, last)
+      writer = tableWriter(runtime, plan, n, parquetOptionsOf(tableId(runtime, name), properties))
       tables.set(name, writer)
     }
     return writer
@@ -63,7 +68,8 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
     const [kind, name] = splitTarget(target)
     if (kind === 'table') {
       if (!Object.hasOwn(runtime.plan.tables, name)) throw unknownTarget(runtime, `table ${name}`)
-      writerOf(name).append(batch)
+      const writer = await writerOf(name)
+      writer.append(batch)
     } else {
       const operator = knownOperator(runtime, name, fingerprint)
       const batches = partials.get(name) ?? []
@@ -82,14 +88,21 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
       continue
     }
     const operator = lookup(runtime.plan.operators, id, 'operator')
-    const next = await closeWindows(runtime, operator, refs, partials.get(id) ?? [], watermark, n)
-    state[id] = next.refs
-    written.push(...next.written)
-    if (next.closed.rows > 0) writerOf(operator.table).append(finish(operator, next.closed))
+    const { kept, closed, open } = await closeWindows(runtime, operator, refs, partials.get(id) ?? [], watermark)
+    if (closed.rows > 0) {
+      const writer = await writerOf(operator.table)
+      writer.append(finish(operator, closed))
+    }
+    state[id] = kept
+    if (open.rows === 0) continue
+    const ref = await writeState(runtime, operator, open, n)
+    state[id] = [...kept, ref]
+    written.push(runtime.staging + ref.object)
   }
 
   const intents: Record<string, readonly Intent<DataFileJson>[]> = {}
-  const progress: Record<string, TableProgress> = {}
+  // Tables that the definition dropped keep their entry: they may come back.
+  const progress: Record<string, TableProgress> = { ...last.body?.tables }
   let files = 0
   let fileBytes = 0
   for (const name of Object.keys(runtime.plan.tables).sort()) {
@@ -101,10 +114,22 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
       files++
       fileBytes += file.sizeBytes
     }
-    progress[name] = { uuid: before?.uuid ?? (await uuidOf(runtime, name)), need: added.length > 0 ? n : (before?.need ?? 0) }
+    const { uuid, need, base } = before ?? { uuid: (await metadataOf(runtime, name, last))['table-uuid'], need: 0, base: 0 }
+    progress[name] = added.length > 0 ? { uuid, need: n, base: need } : { uuid, need, base }
   }
   const { name: pipeline } = runtime.plan
-  const body: Body = { v: 1, pipeline, incarnation: runtime.incarnation, n, watermark, sources, state, tables: progress, intents }
+  const body: Body = {
+    v: 1,
+    pipeline,
+    incarnation: runtime.incarnation,
+    n,
+    watermark,
+    topics: last.topics,
+    sources,
+    state,
+    tables: progress,
+    intents,
+  }
   assertSucceeds(last, body)
   return { body, written, files, fileBytes }
 }
@@ -183,7 +208,7 @@ function unknownTarget(runtime: Runtime, what: string) {
 
 /**
  * Window state is a list of slices. A closing window needs the slices that may hold it; those, and what is new, are merged
- * and what stays open is written as one slice. Slices without a closing window are left as they are.
+ * and what stays open becomes one slice. Slices without a closing window are kept as they are.
  */
 async function closeWindows(
   runtime: Runtime,
@@ -191,8 +216,7 @@ async function closeWindows(
   refs: readonly StateRef[],
   fresh: readonly Batch[],
   watermark: number | null,
-  n: number,
-): Promise<{ refs: StateRef[]; closed: Batch; written: string[] }> {
+): Promise<{ kept: StateRef[]; closed: Batch; open: Batch }> {
   const closing = (ref: StateRef) => watermark !== null && ref.minEnd + operator.allowedLatenessMs <= watermark
   const crowded = refs.length >= runtime.limits.maxStateSlices
   const touched = crowded ? [...refs] : refs.filter(closing)
@@ -203,13 +227,16 @@ async function closeWindows(
     batches.push(decodeSlice(await objectRange(runtime, ref.object, ref.offset, ref.length)).batch)
   }
   const { closed, open } = splitClosed(operator, mergePartials(operator, batches), watermark ?? Number.NEGATIVE_INFINITY)
-  if (open.rows === 0) return { refs: kept, closed, written: [] }
+  return { kept, closed, open }
+}
+
+async function writeState(runtime: Runtime, operator: AggregatePlan, open: Batch, n: number): Promise<StateRef> {
   const name = stateName(runtime.plan.name, runtime.incarnation, n, runtime.ports.random.uuid())
   const target = `state:${operator.id}`
   const bytes = encodeSlice({ source: operator.source, target, operator: operator.id, fingerprint: operator.fingerprint }, open)
   await runtime.ports.objects.put(runtime.staging + name, [bytes])
   const { least, greatest } = windowEnds(operator, open)
-  const ref = {
+  return {
     object: name,
     offset: 0,
     length: bytes.length,
@@ -218,16 +245,15 @@ async function closeWindows(
     minEnd: least,
     maxEnd: greatest,
   }
-  return { refs: [...kept, ref], closed, written: [runtime.staging + name] }
 }
 
-/** The uuid that later checkpoints pin. */
-async function uuidOf(runtime: Runtime, name: string): Promise<string> {
+/** The table as it is now. A missing one can be made by running again, unless checkpoints have pinned its uuid. */
+async function metadataOf(runtime: Runtime, name: string, last: Last): Promise<TableMetadata> {
   const id = tableId(runtime, name)
-  const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, id)
-  if (table === undefined)
-    throw refused(`Cannot commit to table ${id.namespace}.${id.name}: it does not exist. Run the pipeline again to make it.`)
-  return table.metadata['table-uuid']
+  const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, id, runtime.metadata)
+  if (table !== undefined) return table.metadata
+  if (last.body?.tables[name] !== undefined) throw refuseTable(runtime, name, 'it does not exist any more')
+  throw refused(`Cannot commit to table ${id.namespace}.${id.name}: it does not exist. Run the pipeline again to make it.`)
 }
 
 /** True when an error while building may only mean that another checkpoint was appended meanwhile. */

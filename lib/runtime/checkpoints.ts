@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { corrupt } from '../errors.ts'
+import { corrupt, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
 import {
   type Checkpoint,
@@ -7,6 +7,7 @@ import {
   type CheckpointEntry,
   checkpointTail,
   encodeCheckpointEntry,
+  foreignSource,
   resolveCheckpoint,
 } from '../protocol/checkpoint.ts'
 import { checkpointLogKey } from '../protocol/names.ts'
@@ -24,6 +25,7 @@ export function digestOf(bytes: Uint8Array): string {
 /**
  * The last checkpoint, resolved; undefined before the pipeline is provisioned. A missing or damaged body means that our
  * tail is stale, or that something is lost: read the tail again to tell, and halt rather than guess (PROTOCOL-REVIEW 20).
+ * Throws `Refused` for a definition that does not read what this pipeline has read.
  */
 export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | undefined> {
   const { log, objects } = runtime.ports
@@ -33,16 +35,25 @@ export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | un
     const tail = checkpointTail(await log.tail(key))
     if (tail === undefined) return undefined
     const { n, entry } = tail
-    if (entry.body === null) return resolveCheckpoint<DataFileJson>(n, entry, undefined)
+    if (entry.body === null) return known(runtime, resolveCheckpoint<DataFileJson>(n, entry, undefined))
     const bytes = await objects.get(runtime.staging + entry.body.name)
     if (bytes !== undefined && digestOf(bytes) === entry.body.digest)
-      return resolveCheckpoint(n, entry, JSON.parse(Buffer.from(bytes).toString()) as Body)
+      return known(runtime, resolveCheckpoint(n, entry, JSON.parse(Buffer.from(bytes).toString()) as Body))
     if (n === seen)
       throw corrupt(
         `Cannot read checkpoint ${n} of pipeline ${runtime.plan.name}: expected its body ${entry.body.name}, found ${bytes === undefined ? 'nothing' : 'other bytes'}. Restore the object; nothing is lost while staging is kept.`,
       )
     seen = n
   }
+}
+
+/** Every reader of a checkpoint asks first whether its definition can go on from there. */
+function known({ plan }: StagingRuntime, last: Last): Last {
+  const why = foreignSource(last, plan.sources)
+  if (why === undefined) return last
+  throw refused(
+    `Cannot go on with pipeline ${plan.name}: ${why}. Restore the definition, or start it under another pipeline name or on a new warehouse.`,
+  )
 }
 
 /**

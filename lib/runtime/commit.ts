@@ -1,6 +1,6 @@
 import { type CheckpointEntry, decodeCheckpointEntry } from '../protocol/checkpoint.ts'
 import { bodyName, checkpointLogKey } from '../protocol/names.ts'
-import { applyAll } from './apply.ts'
+import { applyAll, applyTables } from './apply.ts'
 import { type Built, build, mayBeStale } from './build.ts'
 import { appendCheckpoint, digestOf, type Last, lastCheckpoint } from './checkpoints.ts'
 import { readStaging } from './read-staging.ts'
@@ -40,14 +40,9 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
     await discard(runtime, built, entry)
     return { ...idle, more: true }
   }
-  await applyAll(runtime, {
-    ...last,
-    n: built.body.n,
-    entry,
-    body: built.body,
-    watermark: built.body.watermark,
-    sources: built.body.sources,
-  })
+  const { body } = built
+  const { n, watermark, sources } = body
+  await applyTables(runtime, Object.keys(body.intents), { ...last, n, entry, body, watermark, sources })
   return {
     n: built.body.n,
     entries: taken.entries,

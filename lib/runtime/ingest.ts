@@ -1,5 +1,5 @@
 import type { Records } from '../columns/records.ts'
-import { refused, unavailable } from '../errors.ts'
+import { corrupt, refused, unavailable } from '../errors.ts'
 import type { SourcePlan } from '../pipeline/plan.ts'
 import type { LogItem } from '../ports/log.ts'
 import { partitionLabel, segmentName, stagingLogKey } from '../protocol/names.ts'
@@ -17,7 +17,7 @@ import {
 } from '../protocol/staging.ts'
 import { lastCheckpoint } from './checkpoints.ts'
 import { declaredPartitions, openPartitions } from './open-partitions.ts'
-import { type Processed, processRecords } from './process.ts'
+import { addReasons, type Processed, processRecords, type Reasons } from './process.ts'
 import { put } from './put.ts'
 import type { StagingRuntime } from './runtime.ts'
 
@@ -25,6 +25,8 @@ import type { StagingRuntime } from './runtime.ts'
 export interface IngestReport {
   readonly records: number
   readonly deadLetters: number
+  /** Dead letters by reason. */
+  readonly reasons: Reasons
   readonly late: number
   /** Offsets that no record had (PROTOCOL-REVIEW 9). */
   readonly missing: number
@@ -45,25 +47,72 @@ interface Prepared {
   readonly processed: Processed
 }
 
+/** A delivery that is not, or not certainly, in the log as a whole. A retry finds what is in already. */
+export interface Unstaged {
+  readonly records: Records
+  readonly error: unknown
+}
+
+type Counts = { -readonly [K in keyof IngestReport]: IngestReport[K] }
+
 /**
  * Stages every delivered record, at least once called, exactly once kept: any number of these may run at the same time,
  * zombies included. Returns only when all of it is in the logs; throws otherwise, and a retry finds what is in already.
  */
 export async function ingest(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<IngestReport> {
-  const report = { records: 0, deadLetters: 0, late: 0, missing: 0, bytes: 0 }
+  const { unstaged, ...report } = await stage(runtime, deliveries)
+  if (unstaged.length > 0) throw unstaged[0].error
+  return report
+}
+
+/**
+ * As `ingest`, for a caller that can tell partitions apart: one that cannot be staged does not keep the others out, and is
+ * told. Throws `Refused`, before anything is staged, when a topic is none of the pipeline's.
+ */
+export async function stage(
+  runtime: StagingRuntime,
+  deliveries: readonly Records[],
+): Promise<IngestReport & { readonly unstaged: readonly Unstaged[] }> {
+  const report: Counts = { records: 0, deadLetters: 0, reasons: {}, late: 0, missing: 0, bytes: 0 }
+  const failed = new Map<string, unknown>()
+  const unstaged: Unstaged[] = []
   let pending = deliveries.map((records) => deliveryOf(runtime, records))
   for (let attempt = 0; pending.length > 0; attempt++) {
-    if (attempt === runtime.limits.maxAttempts)
-      throw unavailable(
+    if (attempt === runtime.limits.maxAttempts) {
+      const error = unavailable(
         `Cannot stage ${pending.map((d) => partitionLabel(d.records.topic, d.records.partition)).join(', ')}: lost the race for the log ${attempt} times.`,
       )
+      for (const { logKey } of pending) failed.set(logKey, error)
+    }
+    // Behind a batch that failed nothing of its partition is staged, or the log would take that batch for a gap.
+    for (const { records, logKey } of pending) if (failed.has(logKey)) unstaged.push({ records, error: failed.get(logKey) })
+    pending = pending.filter(({ logKey }) => !failed.has(logKey))
     // One batch a partition at a time: a second one in the same call sees what the first one staged.
     const wave = new Map<string, Delivery>()
     for (const delivery of pending) if (!wave.has(delivery.logKey)) wave.set(delivery.logKey, delivery)
-    const done = await stageWave(runtime, [...wave.values()], report)
+    const done = await stageApart(runtime, [...wave.values()], report, failed)
     pending = pending.filter((delivery) => !done.has(delivery))
   }
-  return report
+  return { ...report, unstaged }
+}
+
+/** Tries a wave as one, and when that fails each of its deliveries alone; `failed` takes the errors of those that fail then. */
+async function stageApart(
+  runtime: StagingRuntime,
+  wave: readonly Delivery[],
+  report: Counts,
+  failed: Map<string, unknown>,
+): Promise<ReadonlySet<Delivery>> {
+  try {
+    return await stageWave(runtime, wave, report)
+  } catch (error) {
+    if (wave.length > 1) {
+      const each = await Promise.all(wave.map((delivery) => stageApart(runtime, [delivery], report, failed)))
+      return new Set(each.flatMap((done) => [...done]))
+    }
+    for (const { logKey } of wave) failed.set(logKey, error)
+    return new Set()
+  }
 }
 
 function deliveryOf(runtime: StagingRuntime, records: Records): Delivery {
@@ -79,11 +128,7 @@ function deliveryOf(runtime: StagingRuntime, records: Records): Delivery {
 }
 
 /** Tries each delivery once; returns those that are in the log now. */
-async function stageWave(
-  runtime: StagingRuntime,
-  wave: readonly Delivery[],
-  report: { records: number; deadLetters: number; late: number; missing: number; bytes: number },
-): Promise<ReadonlySet<Delivery>> {
+async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], report: Counts): Promise<ReadonlySet<Delivery>> {
   const { log, objects, random } = runtime.ports
   // Always read: memory of an earlier call is never trusted (PROTOCOL-REVIEW 1).
   const tails = await Promise.all(wave.map((delivery) => log.tail(delivery.logKey)))
@@ -106,15 +151,18 @@ async function stageWave(
   const floors = await log.floors(prepared.map(({ delivery }) => delivery.logKey))
   for (const [i, { delivery, stage, processed }] of prepared.entries()) {
     const result = results[i]
-    if (result.status === 'rejected') throw result.reason
+    if (result.status === 'rejected') continue
     if (decideAppend(result.value, values[i], stage.slot, floors[i]).verdict !== 'Appended') continue
     done.add(delivery)
     report.records += delivery.records.count - stage.start
     report.deadLetters += processed.deadLetters
+    report.reasons = addReasons(report.reasons, processed.reasons)
     report.late += processed.late
     report.missing += stage.missing
     report.bytes += processed.slices.reduce((sum, slice) => sum + slice.bytes.length, 0)
   }
+  const rejected = results.find((result) => result.status === 'rejected')
+  if (rejected !== undefined) throw rejected.reason
   return done
 }
 
@@ -145,6 +193,10 @@ async function joinedFloor(runtime: StagingRuntime, { source, records }: Deliver
   for (;;) {
     const last = await lastCheckpoint(runtime)
     const partition = last?.sources[source.id]?.[records.partition]
+    if (partition !== undefined && partition.slot > 0)
+      throw corrupt(
+        `Cannot stage ${partitionLabel(records.topic, records.partition)}: its log is empty, but checkpoint ${last?.n} consumed ${partition.slot} entries of it. Restore the log.`,
+      )
     if (partition !== undefined) return partition.watermark
     // With all that the definition counts on: no window closes before a partition that has yet to speak (PROTOCOL-REVIEW 22).
     const declared = declaredPartitions(runtime.plan)

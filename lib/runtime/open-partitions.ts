@@ -1,4 +1,5 @@
 import { unavailable } from '../errors.ts'
+import { lookup } from '../lookup.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { decideOpen } from '../protocol/checkpoint.ts'
 import { appendCheckpoint, lastCheckpoint } from './checkpoints.ts'
@@ -19,9 +20,12 @@ export async function openPartitions(
   runtime: StagingRuntime,
   partitions: Readonly<Record<string, readonly number[]>>,
 ): Promise<void> {
+  const wanted = Object.entries(partitions).map(([source, of]) => {
+    return { source, topic: lookup(runtime.plan.sources, source, 'source').topic, partitions: of }
+  })
   for (let attempt = 0; attempt < runtime.limits.maxAttempts; attempt++) {
     const last = await lastCheckpoint(runtime)
-    const entry = decideOpen(last, runtime.ports.random.uuid(), partitions)
+    const entry = decideOpen(last, runtime.ports.random.uuid(), wanted)
     if (entry === undefined) return
     if (await appendCheckpoint(runtime, (last?.n ?? 0) + 1, entry)) return
   }

@@ -1,6 +1,6 @@
 import type { Batch, Vector } from '../columns/batch.ts'
 import { expectType, vectorOf } from '../columns/batch.ts'
-import type { JsonDecoder, Rejected } from '../columns/decode-json.ts'
+import type { JsonDecoder, Rejected, RejectReason } from '../columns/decode-json.ts'
 import { evaluateComputed, filterRows } from '../columns/evaluate.ts'
 import { getQuotient, setLong, setProduct, words } from '../columns/numbers.ts'
 import { batchOf, select, take } from '../columns/operations.ts'
@@ -17,7 +17,18 @@ export interface Processed {
   /** Milliseconds; -Infinity while the partition had no event time. */
   readonly watermark: number
   readonly deadLetters: number
+  /** Dead letters by reason. */
+  readonly reasons: Reasons
   readonly late: number
+}
+
+export type Reasons = Readonly<Partial<Record<RejectReason, number>>>
+
+/** Both counts together. */
+export function addReasons(a: Reasons, b: Reasons): Reasons {
+  const sum: Partial<Record<RejectReason, number>> = { ...a }
+  for (const [reason, count] of Object.entries(b) as [RejectReason, number][]) sum[reason] = (sum[reason] ?? 0) + count
+  return sum
 }
 
 /** Longest detail text a dead letter carries, in UTF-16 units. */
@@ -49,7 +60,7 @@ export function processRecords(
       for (const row of outOfRange)
         rejected.push({
           index: indexes[row],
-          reason: 'event_time_out_of_range',
+          reason: name === source.eventTime ? 'event_time_out_of_range' : 'out_of_range',
           detail: `Cannot compute column ${name}: expected a time within 100,000,000 days of 1970, found one outside.`,
         })
       ;({ rows, indexes } = without(rows, indexes, outOfRange))
@@ -82,7 +93,9 @@ export function processRecords(
     rejected.sort((a, b) => a.index - b.index)
     add(`table:${source.deadLetters}`, deadLetterBatch(plan, source, records, rejected))
   }
-  return { slices, watermark, deadLetters: rejected.length, late }
+  const reasons: Partial<Record<RejectReason, number>> = {}
+  for (const { reason } of rejected) reasons[reason] = (reasons[reason] ?? 0) + 1
+  return { slices, watermark, deadLetters: rejected.length, reasons, late }
 }
 
 /** Runs one output's steps and hands its slices to `add`; returns how many rows were late. */

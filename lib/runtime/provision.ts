@@ -3,25 +3,39 @@ import { createTable, newTable } from '../iceberg/create.ts'
 import { loadTable } from '../iceberg/scan.ts'
 import { mismatch } from '../iceberg/schema.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
-import { formatMarker, markerProperty } from '../protocol/marker.ts'
+import { foreignTable, formatMarker, markerProperty } from '../protocol/marker.ts'
+import { dueTables } from './apply.ts'
+import { lastCheckpoint } from './checkpoints.ts'
 import { openPartitions } from './open-partitions.ts'
-import { type Runtime, tableId, tableLocation } from './runtime.ts'
+import { type Runtime, refuseTable, tableId, tableLocation } from './runtime.ts'
+
+/** Lost creations of a table that is not there afterwards, before we say that its name is taken by something else. */
+const MAX_CREATE_ATTEMPTS = 3
 
 /**
  * Makes every table that does not exist and lets partitions join: what must have happened before the first record.
- * May run again at any time, and beside itself. A table that exists with other columns refuses before anything is written.
+ * May run again at any time, and beside itself. A table that exists with other columns refuses before anything is written; one
+ * with other properties keeps them.
  */
 export async function provision(runtime: Runtime, partitions: Readonly<Record<string, readonly number[]>>): Promise<void> {
-  for (const table of Object.values(runtime.plan.tables)) await provisionTable(runtime, table)
+  // What cannot go on is refused before a table is made.
+  let last = await lastCheckpoint(runtime)
+  while (last !== undefined && (await dueTables(runtime, last)) === undefined) last = await lastCheckpoint(runtime)
+  for (const table of Object.values(runtime.plan.tables))
+    await provisionTable(runtime, table, last?.body?.tables[table.name]?.uuid)
   await openPartitions(runtime, partitions)
 }
 
-async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> {
+/** @param uuid the table's, when a checkpoint has pinned it: another one, or none, is never replaced by an empty table. */
+async function provisionTable(runtime: Runtime, plan: TablePlan, uuid: string | undefined): Promise<void> {
   const { catalog, objects, random, clock } = runtime.ports
   const id = tableId(runtime, plan.name)
-  for (;;) {
+  for (let attempt = 0; attempt < MAX_CREATE_ATTEMPTS; attempt++) {
     const existing = await loadTable(catalog, objects, id)
+    if (existing === undefined && uuid !== undefined) throw refuseTable(runtime, plan.name, 'it does not exist any more')
     if (existing !== undefined) {
+      const foreign = foreignTable(existing.metadata.properties, runtime.plan.name, runtime.incarnation)
+      if (foreign !== undefined) throw refuseTable(runtime, plan.name, foreign)
       const why = mismatch(existing.metadata, plan)
       if (why === undefined) return
       throw refused(
@@ -32,9 +46,15 @@ async function provisionTable(runtime: Runtime, plan: TablePlan): Promise<void> 
       uuid: random.uuid(),
       location: tableLocation(runtime, plan.name),
       plan,
-      properties: { [markerProperty(runtime.plan.name)]: formatMarker({ incarnation: runtime.incarnation, n: 0 }) },
+      properties: {
+        ...plan.properties,
+        [markerProperty(runtime.plan.name)]: formatMarker({ incarnation: runtime.incarnation, n: 0 }),
+      },
       nowMs: clock.now(),
     })
     if (await createTable({ catalog, objects, random, id, metadata })) return
   }
+  throw refused(
+    `Cannot make table ${id.namespace}.${id.name}: expected a table or nothing of this name in the catalog, found an entry that is no Iceberg table. Remove the entry, or give the table another name.`,
+  )
 }

@@ -1,4 +1,6 @@
 import { corrupt } from '../errors.ts'
+import { lookup } from '../lookup.ts'
+import type { LogItem } from '../ports/log.ts'
 import type { PartitionProgress } from '../protocol/checkpoint.ts'
 import { partitionLabel, stagingLogKey } from '../protocol/names.ts'
 import { assertFollows, decodeStagingEntry, type StagingEntry } from '../protocol/staging.ts'
@@ -38,6 +40,8 @@ interface Reading {
   progress: PartitionProgress
   readonly taken: TakenEntry[]
   page: TakenEntry[]
+  /** Its consumed end was seen to be the one that the checkpoint tells of. */
+  known: boolean
   ended: boolean
 }
 
@@ -48,12 +52,11 @@ interface Reading {
 export async function readStaging(runtime: Runtime, last: Last): Promise<Taken | undefined> {
   const readings: Reading[] = []
   for (const [source, partitions] of Object.entries(last.sources)) {
-    const plan = runtime.plan.sources[source]
-    if (plan === undefined) continue
+    const plan = lookup(runtime.plan.sources, source, 'source')
     for (const [p, progress] of Object.entries(partitions)) {
       const partition = Number(p)
       const key = stagingLogKey(runtime.plan.name, source, runtime.incarnation, plan.topic, partition)
-      readings.push({ source, topic: plan.topic, partition, key, progress, taken: [], page: [], ended: false })
+      readings.push({ source, topic: plan.topic, partition, key, progress, taken: [], page: [], known: false, ended: false })
     }
   }
   const { maxCheckpointBytes, maxCheckpointEntries } = runtime.limits
@@ -94,7 +97,14 @@ export async function readStaging(runtime: Runtime, last: Last): Promise<Taken |
 async function fillPage(runtime: Runtime, reading: Reading): Promise<boolean> {
   if (reading.page.length > 0 || reading.ended) return true
   const { slot } = reading.progress
-  const items = await runtime.ports.log.read(reading.key, slot, PAGE)
+  // The first read begins with the last entry consumed, if trimming has left it: the log must be the one we know (28).
+  const after = reading.known ? slot : Math.max(0, slot - 1)
+  let items = await runtime.ports.log.read(reading.key, after, PAGE + 1)
+  if (!reading.known && slot > 0) {
+    assertKnown(reading, items[0])
+    if (items[0].slot === slot) items = items.slice(1)
+  }
+  reading.known = true
   if (items.length === 0) {
     reading.ended = true
     return true
@@ -113,6 +123,15 @@ async function fillPage(runtime: Runtime, reading: Reading): Promise<boolean> {
     reading.page.push({ slot: item.slot, entry: decodeStagingEntry(item.value) })
   }
   return true
+}
+
+/** A log that lost its end would be written again from a lower slot, and nobody would read that: halt. */
+function assertKnown({ key, progress }: Reading, item: LogItem | undefined): void {
+  const found = item?.slot === progress.slot ? decodeStagingEntry(item.value).next : undefined
+  if (item !== undefined && (item.slot > progress.slot || found === progress.next)) return
+  throw corrupt(
+    `Cannot read staging log ${key}: expected slot ${progress.slot} to end at offset ${progress.next}, found ${item === undefined ? 'no entry' : `offset ${found}`}. Restore the log.`,
+  )
 }
 
 function furthestBehind(readings: readonly Reading[]): Reading | undefined {

@@ -3,7 +3,8 @@ import { concat, select } from '../columns/operations.ts'
 import { sortedRows } from '../columns/sort.ts'
 import { type DataFileJson, dataFile, dataFileToJson } from '../iceberg/data-file.ts'
 import { partitionPath, type Route, routeByPartition } from '../iceberg/partition.ts'
-import { type ParquetWriter, parquetWriter } from '../parquet/writer.ts'
+import { type ParquetFiles, parquetFiles } from '../parquet/files.ts'
+import type { ParquetOptions } from '../parquet/writer.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { dataFileName } from '../protocol/names.ts'
 import { type Runtime, tableLocation } from './runtime.ts'
@@ -12,7 +13,7 @@ import { type Runtime, tableLocation } from './runtime.ts'
 const SPEC_ID = 0
 const SORT_ORDER_ID = 1
 
-/** Collects a checkpoint's rows of one table into one Parquet file per table partition. */
+/** Collects a checkpoint's rows of one table into one Parquet file per table partition, or several where one would grow too large. */
 export interface TableWriter {
   append(batch: Batch): void
   /** Writes the files; nothing when no row came. */
@@ -22,20 +23,22 @@ export interface TableWriter {
 /**
  * Rows of an unsorted table stream into their partition's file as they come (memory: compressed pages). Rows of a sorted
  * table are held until the end (memory: the checkpoint's rows, bounded by `maxCheckpointBytes`).
+ *
+ * @param options how the table's files are to be written: `parquetOptionsOf` its current properties
  */
-export function tableWriter(runtime: Runtime, plan: TablePlan, n: number): TableWriter {
-  const files = new Map<string, { route: Route; writer: ParquetWriter }>()
+export function tableWriter(runtime: Runtime, plan: TablePlan, n: number, options: Partial<ParquetOptions>): TableWriter {
+  const partitions = new Map<string, { route: Route; files: ParquetFiles }>()
   const held: Batch[] = []
 
   const write = (batch: Batch): void => {
     for (const route of routeByPartition(plan.partitionBy, batch)) {
-      let file = files.get(route.key)
-      if (file === undefined) {
-        file = { route, writer: parquetWriter(plan.fields) }
-        files.set(route.key, file)
+      let partition = partitions.get(route.key)
+      if (partition === undefined) {
+        partition = { route, files: parquetFiles(plan.fields, options) }
+        partitions.set(route.key, partition)
       }
-      if (route.rows.length === batch.rows) file.writer.append(batch)
-      else file.writer.append(batch, route.rows)
+      if (route.rows.length === batch.rows) partition.files.append(batch)
+      else partition.files.append(batch, route.rows)
     }
   }
 
@@ -43,14 +46,14 @@ export function tableWriter(runtime: Runtime, plan: TablePlan, n: number): Table
     const all = concat(held)
     const order = sortedRows(all, plan.sortBy)
     for (const route of routeByPartition(plan.partitionBy, all)) {
-      const writer = parquetWriter(plan.fields)
+      const files = parquetFiles(plan.fields, options)
       const mine = new Uint8Array(all.rows)
       for (const row of route.rows) mine[row] = 1
-      writer.append(
+      files.append(
         all,
         order.filter((row) => mine[row] === 1),
       )
-      files.set(route.key, { route, writer })
+      partitions.set(route.key, { route, files })
     }
   }
 
@@ -64,15 +67,16 @@ export function tableWriter(runtime: Runtime, plan: TablePlan, n: number): Table
     async finish() {
       if (held.length > 0) writeSorted()
       const written: DataFileJson[] = []
-      for (const key of [...files.keys()].sort()) {
-        const { route, writer } = files.get(key) as { route: Route; writer: ParquetWriter }
-        const file = writer.finish()
+      const sortOrderId = plan.sortBy.length > 0 ? SORT_ORDER_ID : undefined
+      for (const key of [...partitions.keys()].sort()) {
+        const { route, files } = partitions.get(key) as { route: Route; files: ParquetFiles }
+        partitions.delete(key)
         const folder = partitionPath(plan, route.values)
-        const path = `${tableLocation(runtime, plan.name)}/data/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
-        await runtime.ports.objects.put(path, file.parts)
-        files.delete(key)
-        const sortOrderId = plan.sortBy.length > 0 ? SORT_ORDER_ID : undefined
-        written.push(dataFileToJson(dataFile(file, { location: path, specId: SPEC_ID, partition: route.values, sortOrderId })))
+        for (const file of files.finish()) {
+          const path = `${tableLocation(runtime, plan.name)}/data/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
+          await runtime.ports.objects.put(path, file.parts)
+          written.push(dataFileToJson(dataFile(file, { location: path, specId: SPEC_ID, partition: route.values, sortOrderId })))
+        }
       }
       return written
     },

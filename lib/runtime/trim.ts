@@ -1,3 +1,4 @@
+import { lookup } from '../lookup.ts'
 import { checkpointLogKey, stagingLogKey } from '../protocol/names.ts'
 import { checkpointTrimFloor, stagingTrimFloor } from '../protocol/trim.ts'
 import { lastCheckpoint } from './checkpoints.ts'
@@ -9,10 +10,9 @@ export async function trim(runtime: Runtime): Promise<void> {
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return
   for (const [source, partitions] of Object.entries(last.sources)) {
-    const plan = runtime.plan.sources[source]
-    if (plan === undefined) continue
+    const { topic } = lookup(runtime.plan.sources, source, 'source')
     for (const [partition, progress] of Object.entries(partitions)) {
-      const key = stagingLogKey(runtime.plan.name, source, runtime.incarnation, plan.topic, Number(partition))
+      const key = stagingLogKey(runtime.plan.name, source, runtime.incarnation, topic, Number(partition))
       const floor = stagingTrimFloor(progress.slot, (await log.tail(key))?.slot ?? 0)
       if (floor > 0) await log.trim(key, floor)
     }

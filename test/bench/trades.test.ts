@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type LambdaEventOptions, lambdaEvents, linesOf } from '../../bench/lambda-events.ts'
 import { xoshiro128 } from '../../bench/random.ts'
@@ -133,4 +135,37 @@ test('the random numbers are spread over 32 bits', () => {
   const counts = new Array<number>(16).fill(0)
   for (let i = 0; i < 160_000; i++) counts[random() >>> 28]!++
   for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(500)
+})
+
+describe('the command', () => {
+  const command = (...args: readonly string[]) => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, '../../bench/trades.ts'), ...args],
+      {
+        encoding: 'utf8',
+      },
+    )
+    return { status, stdout, stderr }
+  }
+
+  test('prints its options and exits 0', () => {
+    const { status, stdout, stderr } = command('--help')
+    expect(stdout).toMatch(/^node bench\/trades\.ts --count N --out FILE\n/)
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  })
+
+  test.each([
+    [[], /^error: Cannot make trades: expected --count N and --out FILE/],
+    [['--count', 'x', '--out', 'y'], /^error: Cannot read --count: expected a number, found 'x'/],
+    [['--nope'], /^error: Unknown option '--nope'/],
+    [['--count', '1', '--out', '/'], /^error: EISDIR/],
+  ])('says in one line what is wrong with %j and exits 2', (args, message) => {
+    const { status, stdout, stderr } = command(...args)
+    expect(stderr).toMatch(message)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+    expect(stdout).toBe('')
+    expect(status).toBe(2)
+  })
 })

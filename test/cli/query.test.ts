@@ -100,6 +100,10 @@ describe('formats', () => {
     expect(stderr).toBe('1 row\n')
   })
 
+  test('a statement may end in a semicolon and comments', async () => {
+    expect(await rowsOf('/* ; */ SELECT 1 AS a; -- SELECT 2;\n;', warehouse)).toEqual([{ a: 1 }])
+  })
+
   test('columns of one name keep their values in json', async () => {
     const [row] = await rowsOf('SELECT 1 AS a, 2 AS a', warehouse)
     expect(Object.values(row)).toEqual([1, 2])
@@ -146,6 +150,7 @@ describe('time travel', () => {
 describe('what a query cannot do', () => {
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['no SQL', ' -- only a comment\n;', /expected an SQL statement/],
+    ['two statements', 'SELECT 1; SELECT 2', /expected one SQL statement, found 2\. Run them one by one/],
     ['a syntax error', 'SELEC 1', /Parser Error/],
     ['an unknown table', 'SELECT * FROM nowhere', /does not exist![\s\S]*trades\.raw_trades/],
     ['an unknown column', 'SELECT nothing FROM raw_trades', /"nothing" not found/],

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setInterval as ticks } from 'node:timers/promises'
 import { expect, test } from 'vitest'
@@ -38,6 +38,49 @@ test('people get the counts on stdout and what to try next on stderr', async () 
   expect(stdout).toContain('trades.raw_trades')
   expect(stderr).toContain(`query "SELECT * FROM trades.raw_trades LIMIT 10" --warehouse ${join(dir, 'people')}`)
   expect(code).toBe(0)
+})
+
+test('input of another form is told to people, with the query that shows it, and exits 0', async () => {
+  const csv = join(dir, 'trades.csv')
+  writeFileSync(csv, 'symbol,ts,price\nA,1,2\n\n')
+  const warehouse = join(dir, 'csv')
+  const people = await frazil('run', TRADES, '--input', csv, '--warehouse', warehouse, '--until-end')
+  expect(people.code).toBe(0)
+  expect(people.stdout).toContain('3 records: 3 dead letters, 0 late rows, 0 offsets missing')
+  expect(people.stdout).toContain('1 data file written')
+  expect(people.stdout).toContain('no watermark: no record had an event time')
+  expect(people.stderr).toContain(
+    'note: 3 of 3 records became dead letters, 2 of them invalid_json. --input takes one JSON object a line. See them:\n',
+  )
+  const [, sql] = /query "(SELECT reason, .*)" --warehouse/.exec(people.stderr) as RegExpExecArray
+  expect(await rowsOf(`${sql.replace('LIMIT', 'ORDER BY ALL LIMIT')}`, warehouse)).toEqual([
+    { reason: 'empty_value', detail: expect.any(String), value: '' },
+    { reason: 'invalid_json', detail: expect.any(String), value: 'A,1,2' },
+    { reason: 'invalid_json', detail: expect.any(String), value: 'symbol,ts,price' },
+  ])
+
+  const again = await frazil('run', TRADES, '--input', csv, '--warehouse', warehouse, '--until-end')
+  expect(again.stdout).toMatch(/^Done in [\d.]+ s: there was nothing new to read\n0 data files written/)
+  expect(again.stderr).not.toContain('note:')
+
+  const scripts = await frazil('run', TRADES, '--input', csv, '--warehouse', join(dir, 'csv2'), '--until-end', '--json')
+  expect(scripts.stderr).toBe('')
+  expect(JSON.parse(scripts.stdout)).toMatchObject({ deadLetters: 3, reasons: { invalid_json: 2, empty_value: 1 } })
+})
+
+test('less than half of dead letters is no news, half is', async () => {
+  const note = async (name: string, bad: number) => {
+    const file = join(dir, `${name}.ndjson`)
+    const good = '{"symbol":"A","ts":1767225600000,"price":1,"qty":1}'
+    writeFileSync(file, [good, good, ...Array<string>(bad).fill('{"symbol":5}')].join('\n'))
+    const { stdout, stderr } = await frazil('run', TRADES, '--input', file, '--warehouse', join(dir, name), '--until-end')
+    return { note: /note: .*/.exec(stderr)?.[0], counts: stdout.split('\n')[1] }
+  }
+  expect(await note('few', 1)).toEqual({
+    note: undefined,
+    counts: '3 records: 1 dead letter, 0 late rows, 0 offsets missing',
+  })
+  expect((await note('half', 2)).note).toBe('note: 2 of 4 records became dead letters, 2 of them wrong_type. See them:')
 })
 
 test('another input into the same warehouse is refused: exit 1', async () => {

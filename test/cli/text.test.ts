@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseBrokers, parseCount, parseDuration } from '../../lib/cli/arguments.ts'
-import { shownBytes, shownDuration, shownMicros } from '../../lib/cli/format.ts'
+import { counted, shownBytes, shownDuration, shownMicros } from '../../lib/cli/format.ts'
 import { progressLine } from '../../lib/cli/progress.ts'
-import { sqlTokens } from '../../lib/cli/sql-tokens.ts'
+import { sqlTokens, statementCount } from '../../lib/cli/sql-tokens.ts'
 import { renderTable } from '../../lib/cli/table.ts'
 import { findTravels, replaceTravels } from '../../lib/cli/time-travel.ts'
 
@@ -46,6 +46,20 @@ describe('SQL tokens', () => {
         }
       }),
     )
+  })
+})
+
+describe('statements', () => {
+  test.each([
+    ['', 0],
+    [' ;; -- no\n/* SELECT 1; */', 0],
+    ['SELECT 1', 1],
+    [';SELECT 1;; -- SELECT 2\n', 1],
+    ["SELECT ';', \";\", $$;$$, E'\\';' /* ; */", 1],
+    ['SELECT 1; SELECT 2', 2],
+    ['SELECT 1;-- a\n;SELECT 2;SELECT 3', 3],
+  ])('%s: %d', (sql, count) => {
+    expect(statementCount(sql)).toBe(count)
   })
 })
 
@@ -158,11 +172,21 @@ describe('figures', () => {
     )
   })
 
+  test('one is no plural', () => {
+    expect([0, 1, 2, 1000].map((n) => counted(n, 'late row'))).toEqual([
+      '0 late rows',
+      '1 late row',
+      '2 late rows',
+      '1,000 late rows',
+    ])
+  })
+
   test('progress tells counts, rate, share of the file and watermark', () => {
     const line = progressLine({
       phase: 'reading',
       records: 500_000,
       deadLetters: 2,
+      reasons: { invalid_json: 2 },
       late: 3,
       missing: 1,
       bytesRead: 50_000_000,

@@ -95,7 +95,7 @@ describe('types', () => {
     [
       'a time of a double',
       { op: 'timestampMillis', of: column('double') },
-      'Cannot use timestampMillis: expected a long, found double.',
+      'Cannot use timestampMillis: expected an int or a long, found double.',
     ],
     [
       'a long literal with a fraction',

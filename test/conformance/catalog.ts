@@ -14,8 +14,17 @@ export interface CatalogStore {
 const trades: TableId = { namespace: 'trades', name: 'raw_trades' }
 const at = (n: number) => `memory://w/trades/raw_trades/metadata/${n}.metadata.json`
 
+export interface CatalogAbilities {
+  /** Whether names may be of any characters. Where not, names that would not be kept as written are refused. @default true */
+  readonly oddNames?: boolean
+}
+
 /** What every Catalog adapter must do. */
-export function describeCatalog(name: string, open: () => Promise<CatalogStore>): void {
+export function describeCatalog(
+  name: string,
+  open: () => Promise<CatalogStore>,
+  { oddNames = true }: CatalogAbilities = {},
+): void {
   describe(`catalog conformance: ${name}`, () => {
     let store: CatalogStore
     let catalog: Catalog
@@ -121,23 +130,35 @@ export function describeCatalog(name: string, open: () => Promise<CatalogStore>)
     })
 
     it('lists all tables by namespace, then name', async () => {
-      const ids = [
-        { namespace: 'trades', name: 'raw_trades' },
-        { namespace: 'ads', name: 'z' },
-        { namespace: 'trades', name: 'Agg' },
-        { namespace: 'trades', name: 'agg_1m' },
-        { namespace: 'ads', name: 'ä' },
-      ]
-      for (const id of ids) await catalog.create(id, at(0), DESCRIPTION)
+      const names = { trades: ['raw_trades', 'agg_1m', 'Agg', 'agg_1'], ads: ['z', 'ä', '_'] }
+      const kept = Object.entries(names).flatMap(([namespace, tables]) =>
+        tables.filter((table) => oddNames || /^[a-z0-9_]+$/.test(table)).map((table) => ({ namespace, name: table })),
+      )
+      for (const id of kept) await catalog.create(id, at(0), DESCRIPTION)
       const listed = (await catalog.list()).map((id) => `${id.namespace}.${id.name}`)
-      expect(listed).toEqual(['ads.z', 'ads.ä', 'trades.Agg', 'trades.agg_1m', 'trades.raw_trades'])
+      const sorted = ['ads._', 'ads.z', 'ads.ä', 'trades.Agg', 'trades.agg_1', 'trades.agg_1m', 'trades.raw_trades']
+      expect(listed).toEqual(oddNames ? sorted : ['ads._', 'ads.z', 'trades.agg_1', 'trades.agg_1m', 'trades.raw_trades'])
     })
 
-    it('names and locations are taken literally', async () => {
-      const odd = { namespace: "o'd%d", name: 'a"b_%' }
-      await catalog.create(odd, `memory://w/it's %20 "there"`, DESCRIPTION)
-      expect((await loaded(odd)).metadataLocation).toBe(`memory://w/it's %20 "there"`)
-      expect(await catalog.load({ namespace: "o'd%d", name: 'a"bX%' })).toBeUndefined()
+    it('locations are taken literally', async () => {
+      const odd = `memory://w/it's %20 "there"`
+      await catalog.create(trades, at(0), DESCRIPTION)
+      await catalog.swap(trades, await loaded(), odd)
+      expect((await loaded()).metadataLocation).toBe(odd)
     })
+
+    const odd = { namespace: "o'd%d", name: 'a"b_%' }
+    if (oddNames)
+      it('names are taken literally', async () => {
+        await catalog.create(odd, at(0), DESCRIPTION)
+        expect((await loaded(odd)).metadataLocation).toBe(at(0))
+        expect(await catalog.load({ namespace: "o'd%d", name: 'a"bX%' })).toBeUndefined()
+      })
+    else
+      it('names that would not be kept as written are refused before anything is made', async () => {
+        for (const id of [odd, { ...trades, namespace: 'Trades' }, { ...trades, name: 'RAW_TRADES' }, { ...trades, name: '' }])
+          await expect(catalog.create(id, at(0), DESCRIPTION), id.name).rejects.toMatchObject({ kind: 'Usage' })
+        expect(await catalog.list()).toEqual([])
+      })
   })
 }

@@ -6,7 +6,16 @@ export const REPO = join(import.meta.dirname, '../..')
 /** Every page that readers see. */
 export const PAGES = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: REPO }).sort()]
 
-/** A fenced block. `info` is what stands after the fence: `sh`, `sh not-run`, `ts file=my/x.ts`, `output`. */
+const INDEX = 'docs/README.md'
+
+/** Pages as a newcomer reads them: the index, and all it links in its order, the tutorial first. */
+export const READING_ORDER: readonly string[] = [
+  'README.md',
+  INDEX,
+  ...new Set([...pageText(INDEX).matchAll(/\]\(([^)#:]+\.md)\)/g)].map(([, page]) => `docs/${page}`)),
+]
+
+/** A fenced block. `info` is what stands after the fence: `sh`, `sh not-run`, `sh smoke`, `ts file=my/x.ts`, `output`. */
 export interface Block {
   readonly info: string
   readonly text: string
@@ -29,3 +38,6 @@ export function blocksOf(page: string): readonly Block[] {
   }
   return blocks
 }
+
+/** The file that a block is the text of: `ts file=my/x.ts`. */
+export const fileOf = (info: string): string | undefined => /^(?:ts|json) file=(\S+)$/.exec(info)?.[1]

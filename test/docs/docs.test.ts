@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, describe, expect, test } from 'vitest'
-import { blocksOf, PAGES, pageText, REPO } from './blocks.ts'
+import { type Block, blocksOf, fileOf, PAGES, pageText, READING_ORDER, REPO } from './blocks.ts'
 
 /** Commands that cannot run here: they install, need a broker, or are tests themselves. All others do run. */
 const NOT_RUN = [
@@ -13,19 +13,31 @@ const NOT_RUN = [
   'README.md: npm ci && npm run demo',
   'README.md: npm ci && npm test',
   'README.md: npm rebuild node --ignore-scripts=false',
-  'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers broker-1:9092,broker-2:9092 --warehouse warehouse',
-  'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse warehouse --until-end',
+  'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers broker-1:9092,broker-2:9092 --warehouse my/trades-from-kafka',
+  'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse my/trades-from-kafka --until-end',
 ]
-const INFOS = ['', 'sh', 'sh not-run', 'output', 'json', 'python']
+/** Pages whose `sh smoke` blocks `npm run smoke` runs, since they install from the registry. */
+const RUN_BY_SMOKE = ['docs/how-to/use-in-your-own-project.md']
+const INFOS = ['', 'sh', 'sh not-run', 'sh smoke', 'output', 'json', 'python']
 const MARK = '\u0001'
 
-/** A checkout of its own for each page, its packages shared. */
+/** A checkout as `git clone` and `npm ci` leave it, its packages shared. */
 function checkout(): string {
   const dir = mkdtempSync(join(tmpdir(), 'frazil-docs-'))
   afterAll(() => rmSync(dir, { recursive: true, force: true }))
-  for (const name of ['package.json', 'lib', 'pipelines', 'bench']) cpSync(join(REPO, name), join(dir, name), { recursive: true })
+  for (const name of ['.gitignore', 'biome.json', 'bench', 'lib', 'package.json', 'pipelines', 'tsconfig.json'])
+    cpSync(join(REPO, name), join(dir, name), { recursive: true })
   symlinkSync(join(REPO, 'node_modules'), join(dir, 'node_modules'))
   return dir
+}
+
+function writeFiles(dir: string, blocks: readonly Block[]): void {
+  for (const { info, text: content } of blocks) {
+    const file = fileOf(info)
+    if (file === undefined) continue
+    mkdirSync(dirname(join(dir, file)), { recursive: true })
+    writeFileSync(join(dir, file), content)
+  }
 }
 
 /** Runs a page's blocks as one shell session and gives what each wrote to stdout. */
@@ -40,18 +52,20 @@ async function session(dir: string, blocks: readonly string[]): Promise<string[]
   return stdout.split(MARK)
 }
 
-describe('documentation', () => {
-  const runnable = PAGES.filter((page) => blocksOf(page).some(({ info }) => info === 'sh'))
+describe('a reader who tries every page, in order, in one checkout', () => {
+  const dir = checkout()
+  const before = readdirSync(dir)
+  const runnable = READING_ORDER.filter((page) => blocksOf(page).some(({ info }) => info === 'sh'))
 
-  test.concurrent.each(runnable)('the commands of %s run, and print what it says', async (page) => {
+  test('misses no page', () => {
+    expect([...READING_ORDER].sort()).toEqual(
+      PAGES.filter((page) => page !== 'CONTRIBUTING.md' && !/decisions/.test(page)).sort(),
+    )
+  })
+
+  test.each(runnable)('gets from %s what it says', async (page) => {
     const blocks = blocksOf(page)
-    const dir = checkout()
-    for (const { info, text: content } of blocks) {
-      const file = /^ts file=(\S+)$/.exec(info)?.[1]
-      if (file === undefined) continue
-      mkdirSync(dirname(join(dir, file)), { recursive: true })
-      writeFileSync(join(dir, file), content)
-    }
+    writeFiles(dir, blocks)
     const commands = blocks.filter(({ info }) => info === 'sh')
     const outputs = await session(
       dir,
@@ -59,12 +73,37 @@ describe('documentation', () => {
     )
     for (const [i, block] of blocks.entries()) {
       if (block.info !== 'output') continue
-      const before = blocks[i - 1]
-      expect(before?.info, `${page}:${block.line} follows a command`).toBe('sh')
-      expect(outputs[commands.indexOf(before)], `${page}:${block.line}`).toBe(block.text)
+      const last = blocks[i - 1]
+      expect(last?.info, `${page}:${block.line} follows a command`).toBe('sh')
+      expect(outputs[commands.indexOf(last)], `${page}:${block.line}`).toBe(block.text)
     }
   })
 
+  test('finds all that it wrote in my/', () => {
+    expect(readdirSync(dir).filter((name) => !before.includes(name))).toEqual(['my'])
+  })
+
+  test('still passes the format and lint check', async () => {
+    const [said] = await session(dir, ['npx --no-install biome check --reporter=summary 2>&1 || true'])
+    expect(said).toMatch(/Checked \d+ files/)
+    expect(said).not.toMatch(/\bmy\//)
+  })
+
+  test('has pipelines in my/ checked by the type checker, as an editor does: right ones pass, wrong ones do not', async () => {
+    writeFileSync(join(dir, 'my/wrong.ts'), blockOf('README.md', 'my/trades.ts').replace("a.sum('qty')", "a.sum('symbol')"))
+    const [said] = await session(dir, ['npx --no-install tsc --pretty false || true'])
+    const ours = said.split('\n').filter((line) => line.startsWith('my/'))
+    expect(ours.map((line) => /^[^(]+\(\d+/.exec(line)?.[0])).toEqual([`my/wrong.ts(${lineOf('a.sum(', 'my/trades.ts')}`])
+  })
+})
+
+const blockOf = (page: string, file: string): string => blocksOf(page).find(({ info }) => fileOf(info) === file)?.text ?? ''
+const lineOf = (part: string, file: string): number =>
+  blockOf('README.md', file)
+    .split('\n')
+    .findIndex((line) => line.includes(part)) + 1
+
+describe('documentation', () => {
   test('what does not run is listed, and every block is of a known kind', () => {
     const notRun = PAGES.flatMap((page) =>
       blocksOf(page)
@@ -72,32 +111,12 @@ describe('documentation', () => {
         .map(({ text: content }) => `${page}: ${content.split('\n')[0]}`),
     )
     expect(notRun.sort()).toEqual(NOT_RUN)
+    const smoke = PAGES.filter((page) => blocksOf(page).some(({ info }) => info === 'sh smoke'))
+    expect(smoke).toEqual(RUN_BY_SMOKE)
     const unknown = PAGES.flatMap((page) => blocksOf(page).map(({ info }) => info)).filter(
-      (info) => !INFOS.includes(info) && !/^ts file=\S+$/.test(info),
+      (info) => !INFOS.includes(info) && fileOf(info) === undefined,
     )
     expect(unknown).toEqual([])
-  })
-
-  test('the pipelines it shows pass the type checker', async () => {
-    const dir = checkout()
-    const files: string[] = []
-    for (const page of PAGES)
-      for (const { info, text: content, line } of blocksOf(page)) {
-        if (!info.startsWith('ts ')) continue
-        const file = `${page.replaceAll(/[/.]/g, '_')}_${line}.ts`
-        writeFileSync(join(dir, file), content)
-        files.push(file)
-      }
-    expect(files.length).toBeGreaterThan(2)
-    const compilerOptions = {
-      extends: join(REPO, 'tsconfig.json'),
-      compilerOptions: { paths: { frazil: [join(dir, 'lib/index.ts')] } },
-      include: [],
-      files,
-    }
-    writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(compilerOptions))
-    const [said] = await session(dir, ['npx --no-install tsc -p tsconfig.json || true'])
-    expect(said).toBe('')
   })
 
   test('links within the documentation lead to files that are there', () => {

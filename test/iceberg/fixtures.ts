@@ -37,6 +37,7 @@ export const tradesPlan: TablePlan = {
     { column: 'symbol', direction: 'asc' },
     { column: 'event_time', direction: 'desc' },
   ],
+  properties: {},
 }
 
 export const tradesId = { namespace: 'trades', name: 'raw_trades' }

@@ -31,7 +31,7 @@ function bits(_key: string, value: unknown): unknown {
 
 /** Every row of a table as text, sorted; how rows lie in files may differ from run to run. */
 async function tableDigest(warehouse: string, name: string): Promise<{ rows: number; sha256: string }> {
-  const { ports, close } = openWarehouse(warehouse)
+  const { ports, close } = await openWarehouse({ kind: 'directory', dir: warehouse })
   try {
     const table = await loadTable(ports.catalog, ports.objects, { namespace: 'trades', name })
     if (table === undefined) throw new Error(`no table ${name}`)
@@ -52,7 +52,8 @@ async function tablesAfter(name: string, source: RunSource, commitIntervalMs: nu
   const once = async (stopAfter: number) => {
     const abort = new AbortController()
     const onProgress = ({ records }: { records: number }) => records >= stopAfter && abort.abort()
-    await run({ plan: planOf(trades), warehouse, source, untilEnd: true, commitIntervalMs, signal: abort.signal, onProgress })
+    const at = { kind: 'directory', dir: warehouse } as const
+    await run({ plan: planOf(trades), warehouse: at, source, untilEnd: true, commitIntervalMs, signal: abort.signal, onProgress })
   }
   for (const records of interruptAt) await once(records)
   await once(Number.POSITIVE_INFINITY)

@@ -8,10 +8,15 @@ import { openInputFile } from '../../lib/local/input-file.ts'
 import { openLines } from '../../lib/local/lines.ts'
 import { murmur2, partitionOfKey } from '../../lib/local/murmur2.ts'
 import type { Source } from '../../lib/local/source.ts'
+import { openPin } from '../../lib/local/source-pin.ts'
+import type { Log } from '../../lib/ports/log.ts'
+import { memoryLog } from '../../lib/ports/memory/log.ts'
 import trades from '../../pipelines/trades.ts'
 
 let dir = ''
+let log: Log
 beforeEach(() => {
+  log = memoryLog()
   dir = mkdtempSync(join(tmpdir(), 'frazil-sources-'))
 })
 afterEach(() => rmSync(dir, { recursive: true }))
@@ -91,8 +96,10 @@ const all = async (source: Source): Promise<{ partition: number; offset: number;
   return rows
 }
 
-const openInput = (path: string, partitions?: number) =>
-  openInputFile({ plan: planOf(trades), file: path, partitions, privateDir: dir, bounded: true })
+const pin = () => openPin(log, 'trades')
+const openInput = async (path: string, partitions?: number) =>
+  openInputFile({ plan: planOf(trades), file: path, partitions, pin: await pin(), bounded: true })
+const openEvents = async (path: string) => openEventsFile({ plan: planOf(trades), file: path, pin: await pin(), bounded: true })
 
 describe('--input', () => {
   it('spreads records as the default partitioner would; a line without a readable key goes to its line number', async () => {
@@ -123,11 +130,18 @@ describe('--input', () => {
     const other = file('other.ndjson', `${trade('a', 1)}\n`)
     await expect(openInput(other, 2)).rejects.toThrow(/expected the file in.ndjson, found other.ndjson/)
     await expect(openInput(path, 3)).rejects.toThrow(/expected --partitions 2, found --partitions 3/)
-    await expect(openEventsFile({ plan: planOf(trades), file: path, privateDir: dir, bounded: true })).rejects.toThrow(
-      /reads the input file/,
-    )
+    await expect(openEvents(path)).rejects.toThrow(/reads the input file/)
     file('in.ndjson', `${trade('b', 1)}\n`)
     await expect(openInput(path, 2)).rejects.toThrow(/expected a file that begins with the .* bytes already read/)
+  })
+
+  it('refuses to go on when another run reads the same file into the same warehouse', async () => {
+    const path = file('in.ndjson', `${trade('a', 1)}\n`)
+    const [one, two] = [await openInput(path, 2), await openInput(path)]
+    appendFileSync(path, `${trade('b', 2)}\n`)
+    expect(await all(one)).toHaveLength(2)
+    appendFileSync(path, `${trade('c', 3)}\n`)
+    await expect(all(two)).rejects.toThrow(/another run reads the same source/)
   })
 })
 
@@ -141,12 +155,11 @@ describe('--events', () => {
     timestampType: 'CREATE_TIME',
     value: Buffer.from(value).toString('base64'),
   })
-  const open = (path: string) => openEventsFile({ plan: planOf(trades), file: path, privateDir: dir, bounded: true })
 
   it('knows its partitions before the first record, and delivers in order, redeliveries and all', async () => {
     const first = event([record(0, 5, trade('a', 1))])
     const path = file('ev.ndjson', `${first}\n${first}\n${event([record(3, 0, trade('b', 2))])}\n`)
-    const source = await open(path)
+    const source = await openEvents(path)
     expect(await source.partitionsBySource()).toEqual({ trades: [0, 3] })
     expect(await source.nothingUnread('trades', 0, 6)).toBe(false)
     const rows = await all(source)
@@ -161,13 +174,13 @@ describe('--events', () => {
 
   it('names the line that is no event', async () => {
     const path = file('ev.ndjson', `${event([record(0, 0, trade('a', 1))])}\n{"records": 7}\n`)
-    await expect(open(path)).rejects.toThrow(/ev.ndjson, line 2/)
+    await expect(openEvents(path)).rejects.toThrow(/ev.ndjson, line 2/)
     const broken = file('broken.ndjson', '{')
-    await expect(open(broken)).rejects.toThrow(/line 1/)
+    await expect(openEvents(broken)).rejects.toThrow(/line 1/)
   })
 
   it('refuses a topic the pipeline does not read', async () => {
     const path = file('ev.ndjson', `${event([{ ...record(0, 0, 'x'), topic: 'other' }])}\n`)
-    await expect(open(path)).rejects.toThrow(/holds topic other, the pipeline reads trades/)
+    await expect(openEvents(path)).rejects.toThrow(/holds topic other, the pipeline reads trades/)
   })
 })

@@ -48,8 +48,11 @@ export const cases: fc.Arbitrary<Case> = fc
         { maxLength: 120, size: 'max' },
       ),
       options: fc.record({
-        codec: fc.constantFrom('zstd', 'none'),
+        codec: fc.constantFrom('zstd', 'gzip', 'snappy', 'none'),
+        zstdLevel: fc.constantFrom(1, 3, 12),
+        gzipLevel: fc.constantFrom(0, 1, 9),
         pageBytes: fc.constantFrom(1, 16, 100, 1000, 1 << 20),
+        pageRows: fc.constantFrom(1, 7, 131_072),
         rowGroupBytes: fc.constantFrom(1, 64, 1000, 1 << 25),
         maxDictionaryBytes: fc.constantFrom(0, 40, 1 << 20),
       }),

@@ -21,30 +21,33 @@ function everyType(i: number): Row {
 }
 
 describe('DuckDB', () => {
-  test.each(['zstd', 'none'] as const)('reads every type with nulls over many pages and row groups (%s)', async (codec) => {
-    const fields = fieldsOf(TYPES)
-    const rows = Array.from({ length: 20_000 }, (_, i) => everyType(i))
-    const batches = Array.from({ length: 8 }, (_, k) => batchOf(fields, rows.slice(k * 2500, (k + 1) * 2500)))
-    const file = write(
-      fields,
-      batches.map((batch, k) => (k % 2 === 0 ? batch : withoutCodes(batch))),
-      { codec, pageBytes: 5000, rowGroupBytes: 300_000, maxDictionaryBytes: 20_000 },
-    )
-    expect(file.splitOffsets.length).toBeGreaterThan(1)
-    const found = await queryWithDuckDb(
-      file,
-      'SELECT * REPLACE (epoch_us(timestamptz_6) AS timestamptz_6, hex(binary_5) AS binary_5) FROM read_parquet($FILE)',
-    )
-    const expected = rows.map((row) => ({
-      ...row,
-      binary_5:
-        row.binary_5 &&
-        Buffer.from(row.binary_5 as Uint8Array)
-          .toString('hex')
-          .toUpperCase(),
-    }))
-    expect(found).toEqual(expected)
-  })
+  test.each(['zstd', 'gzip', 'snappy', 'none'] as const)(
+    'reads every type with nulls over many pages and row groups (%s)',
+    async (codec) => {
+      const fields = fieldsOf(TYPES)
+      const rows = Array.from({ length: 20_000 }, (_, i) => everyType(i))
+      const batches = Array.from({ length: 8 }, (_, k) => batchOf(fields, rows.slice(k * 2500, (k + 1) * 2500)))
+      const file = write(
+        fields,
+        batches.map((batch, k) => (k % 2 === 0 ? batch : withoutCodes(batch))),
+        { codec, pageBytes: 5000, rowGroupBytes: 300_000, maxDictionaryBytes: 20_000 },
+      )
+      expect(file.splitOffsets.length).toBeGreaterThan(1)
+      const found = await queryWithDuckDb(
+        file,
+        'SELECT * REPLACE (epoch_us(timestamptz_6) AS timestamptz_6, hex(binary_5) AS binary_5) FROM read_parquet($FILE)',
+      )
+      const expected = rows.map((row) => ({
+        ...row,
+        binary_5:
+          row.binary_5 &&
+          Buffer.from(row.binary_5 as Uint8Array)
+            .toString('hex')
+            .toUpperCase(),
+      }))
+      expect(found).toEqual(expected)
+    },
+  )
 
   test('sees field ids, types, nullability and logical types', async () => {
     const optional = fieldsOf(TYPES)

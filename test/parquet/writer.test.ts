@@ -30,7 +30,7 @@ describe('what is written is read back', () => {
           const selection = Int32Array.from(picks, (pick) => pick % rows.length)
           const count = Math.min(cutAt, selection.length)
           const writer = parquetWriter(fields, options)
-          writer.append(batchOf(fields, rows), selection, count)
+          writer.append(batchOf(fields, rows), selection, 0, count)
           writer.append(withoutCodes(batchOf(fields, rows)), selection)
           expect(writer.rows).toBe(count + selection.length)
           const expected = [...selection.subarray(0, count), ...selection].map((row) => rows[row])
@@ -273,7 +273,10 @@ describe('refusals', () => {
 
   test('options out of range', () => {
     expect(kind(() => parquetWriter(fields, { zstdLevel: 23 }))).toBe('InvalidPipeline')
+    expect(kind(() => parquetWriter(fields, { gzipLevel: 10 }))).toBe('InvalidPipeline')
     expect(kind(() => parquetWriter(fields, { pageBytes: 0 }))).toBe('InvalidPipeline')
+    expect(kind(() => parquetWriter(fields, { pageRows: 0 }))).toBe('InvalidPipeline')
+    expect(kind(() => parquetWriter(fields, { targetFileBytes: 0 }))).toBe('InvalidPipeline')
     expect(kind(() => parquetWriter(fields, { maxDictionaryBytes: 2 ** 27 }))).toBe('InvalidPipeline')
   })
 })

@@ -23,7 +23,7 @@ interface Meaning {
   readonly above: readonly number[]
   readonly unit: 'ms' | 's'
   /** What y is: an input of some type, or computed from x or from z. */
-  readonly y: 'double' | 'long' | 'optional' | 'x+1' | 'z+1'
+  readonly y: 'double' | 'long' | 'optional' | 'other key' | 'x+1' | 'z+1'
 }
 
 /** What it may change without meaning anything else. */
@@ -32,6 +32,8 @@ interface Accident {
   readonly table: string
   readonly id: string | undefined
   readonly unused: readonly string[]
+  /** Begins the JSON keys of unused columns. */
+  readonly unusedFrom: string
   readonly topic: string
   readonly name: string
   readonly rawFirst: boolean
@@ -52,7 +54,7 @@ const meaning: fc.Arbitrary<Meaning> = fc.record({
   ),
   above: fc.array(fc.constantFrom(0, 1), { maxLength: 2 }),
   unit: fc.constantFrom('ms', 's'),
-  y: fc.constantFrom('double', 'long', 'optional', 'x+1', 'z+1'),
+  y: fc.constantFrom('double', 'long', 'optional', 'other key', 'x+1', 'z+1'),
 })
 
 const accident: fc.Arbitrary<Accident> = fc.record({
@@ -60,6 +62,7 @@ const accident: fc.Arbitrary<Accident> = fc.record({
   table: fc.constantFrom('t', 'u'),
   id: fc.constantFrom(undefined, 'o'),
   unused: fc.constantFrom([], ['u1'], ['u2', 'u1']),
+  unusedFrom: fc.constantFrom('', 'K'),
   topic: fc.constantFrom('p', 'q'),
   name: fc.constantFrom('p', 'q'),
   rawFirst: fc.boolean(),
@@ -75,6 +78,7 @@ function built(m: Meaning, a: Accident): Pipeline {
     double: column.double(),
     long: column.long(),
     optional: column.double().optional(),
+    'other key': column.double().from('Y'),
     'x+1': undefined,
     'z+1': undefined,
   }[m.y]
@@ -82,8 +86,8 @@ function built(m: Meaning, a: Accident): Pipeline {
   const atSource = computeY !== undefined && a.computeAt === 'source'
   const source: Untyped = (kafka as Untyped)(a.topic, {
     schema: {
-      ...Object.fromEntries(a.unused.map((name) => [name, column.int()])),
-      a: column.string(),
+      ...Object.fromEntries(a.unused.map((name) => [name, column.int().from(a.unusedFrom + name)])),
+      a: column.string().from('a'),
       b: column.boolean(),
       ...(inputY === undefined ? {} : { y: inputY }),
       ts: column.long(),
@@ -191,6 +195,7 @@ describe('the fingerprint of an operator', () => {
       table: 't',
       id: undefined,
       unused: [],
+      unusedFrom: '',
       topic: 'p',
       name: 'p',
       rawFirst: false,
@@ -218,6 +223,7 @@ describe('the fingerprint of an operator', () => {
       { unit: 's' },
       { y: 'long' },
       { y: 'optional' },
+      { y: 'other key' },
       { y: 'x+1' },
       { y: 'z+1' },
     ]

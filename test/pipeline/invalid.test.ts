@@ -48,7 +48,11 @@ const cases: Record<string, readonly Case[]> = {
       /there is no option tables/,
     ],
     ['named in upper case', () => loose.pipeline('Trades', { sinks: [source().appendTo('t')] }), /found "Trades"/],
-    ['named with a dash', () => loose.pipeline('my-trades', { sinks: [] }), /lower-case letters, digits and underscores/],
+    [
+      'named with a dash',
+      () => loose.pipeline('my-trades', { sinks: [] }),
+      /lower-case letters, digits and underscores.*Name it my_trades/,
+    ],
     ['named with a digit first', () => loose.pipeline('1p', { sinks: [] }), /begins with a letter/],
     ['without a name', () => loose.pipeline(undefined, { sinks: [] }), /found undefined/],
     ['with a name without an end', () => loose.pipeline('p'.repeat(129), { sinks: [] }), /at most 128 characters, found 129/],
@@ -127,7 +131,33 @@ const cases: Record<string, readonly Case[]> = {
     ['with a column of bytes in its JSON', () => source({ schema: { t: { type: 'binary', required: true } } }), /found "binary"/],
     ['with a column that is a type’s name', () => source({ schema: { t: 'string' } }), /expected column\.boolean/],
     ['with a column that was not called', () => source({ schema: { t: column.string } }), /expected column\.boolean/],
-    ['with a column in camel case', () => source({ schema: { tradeId: column.string() } }), /found "tradeId"/],
+    [
+      'with a column in camel case',
+      () => source({ schema: { tradeId: column.long() } }),
+      /found "tradeId"\. Name the column trade_id and write column\.long\(\)\.from\('tradeId'\) to read that JSON key/,
+    ],
+    [
+      'with a column named as no column can be',
+      () => source({ schema: { '@HTTPStatus-Code': column.string() } }),
+      /Name the column http_status_code and write column\.string\(\)\.from\('@HTTPStatus-Code'\)/,
+    ],
+    [
+      'with a column named as no column can be, that would be Kafka’s',
+      () => source({ schema: { kafkaOffset: column.string() } }),
+      /Name the column otherwise and write column\.string\(\)\.from\('kafkaOffset'\)/,
+    ],
+    [
+      'with a JSON key that goes to two columns',
+      () => source({ schema: { a: column.string(), ts: column.long(), x: column.long().from('ts') } }),
+      /into column x: JSON key "ts" is read into column ts already/,
+    ],
+    [
+      'with one JSON key given twice',
+      () => source({ schema: { a: column.int().from('k'), b: column.int().optional().from('k') } }),
+      /into column b: JSON key "k" is read into column a already/,
+    ],
+    ['with a column from nowhere', () => source({ schema: { a: (column as Untyped).string().from() } }), /found undefined/],
+    ['with a column from half a character', () => source({ schema: { a: column.string().from('\ud800') } }), /JSON key/],
     ['with a column of Kafka’s name', () => source({ schema: { kafka_offset: column.long() } }), /kafka_offset is reserved/],
     [
       'with a column that might be Kafka’s',
@@ -157,12 +187,12 @@ const cases: Record<string, readonly Case[]> = {
     [
       'with a time made of text',
       () => source({ computed: { t: (c: Untyped) => timestampMillis(c.a) } }),
-      /timestampMillis.*expected a long, found string/,
+      /^Cannot use timestampMillis: expected an int or a long, found string\.$/,
     ],
     [
       'with a time made of a fraction',
       () => source({ computed: { t: () => loose.timestampMillis(1.5) } }),
-      /expected a long, found double/,
+      /^Cannot use timestampMillis: expected an int or a long, found double\.$/,
     ],
     ['without an event time', () => source({ eventTime: undefined }), /expected eventTime to be one of/],
     [

@@ -5,6 +5,7 @@ import {
   type CheckpointEntry,
   closedWatermark,
   decideOpen,
+  foreignSource,
   ranges,
   resolveCheckpoint,
 } from '../../lib/protocol/checkpoint.ts'
@@ -17,9 +18,10 @@ const body: CheckpointBody<string> = {
   incarnation: 'i1',
   n: 7,
   watermark: 60_000,
+  topics: { trades: 'trades' },
   sources: { trades: { 0: { slot: 3, next: 30, watermark: 61_000 }, 1: { slot: 2, next: 20, watermark: 60_000 } } },
   state: {},
-  tables: { raw_trades: { uuid: 'u', need: 7 } },
+  tables: { raw_trades: { uuid: 'u', need: 7, base: 5 } },
   intents: { raw_trades: [{ kind: 'addFiles', files: ['f'] }] },
 }
 const entry: CheckpointEntry = { v: 1, kind: 'commit', writer: 'w', body: { name: 'b', digest: 'd', n: 7 }, opened: [] }
@@ -27,13 +29,13 @@ const last = resolveCheckpoint(7, entry, body)
 
 describe('partitions that join', () => {
   it('join by an open entry that carries the last checkpoint forward, with the closed watermark as floor (rule 23)', () => {
-    const open = decideOpen(last, 'w2', { trades: [0, 1, 2, 3] })
+    const open = decideOpen(last, 'w2', [{ source: 'trades', topic: 'trades', partitions: [0, 1, 2, 3] }])
     expect(open).toEqual({
       v: 1,
       kind: 'open',
       writer: 'w2',
       body: entry.body,
-      opened: [{ source: 'trades', partitions: [[2, 3]], floor: 60_000 }],
+      opened: [{ source: 'trades', topic: 'trades', partitions: [[2, 3]], floor: 60_000 }],
     })
     const next = resolveCheckpoint(8, open as CheckpointEntry, body)
     expect(next.sources.trades[2]).toEqual({ slot: 0, next: null, watermark: 60_000 })
@@ -41,12 +43,22 @@ describe('partitions that join', () => {
     expect(next.watermark).toBe(60_000)
   })
 
+  it('bring the topic of their source into the checkpoint, and a definition with another one is foreign', () => {
+    const open = decideOpen<string>(undefined, 'w', [{ source: 'views', topic: 'page_views', partitions: [0] }])
+    const opened = resolveCheckpoint<string>(1, open as CheckpointEntry, undefined)
+    expect(foreignSource(opened, { views: { topic: 'page_views' }, more: { topic: 'other' } })).toBeUndefined()
+    expect(foreignSource(opened, { views: { topic: 'views2' } })).toMatch(
+      /source views has read topic page_views, found topic views2/,
+    )
+    expect(foreignSource(last, { views: { topic: 'trades' } })).toMatch(/source trades .* which this definition lacks/)
+  })
+
   it('open nothing when all of them are in', () => {
-    expect(decideOpen(last, 'w2', { trades: [1, 0] })).toBeUndefined()
+    expect(decideOpen(last, 'w2', [{ source: 'trades', topic: 'trades', partitions: [1, 0] }])).toBeUndefined()
   })
 
   it('count as minus infinity until their first entry when nothing was closed yet (rule 22)', () => {
-    const first = decideOpen<string>(undefined, 'w', { trades: [0, 1] })
+    const first = decideOpen<string>(undefined, 'w', [{ source: 'trades', topic: 'trades', partitions: [0, 1] }])
     const opened = resolveCheckpoint<string>(1, first as CheckpointEntry, undefined)
     expect(closedWatermark(null, [...Object.values(opened.sources.trades), { slot: 1, next: 1, watermark: 99 }])).toBeNull()
   })
@@ -101,7 +113,7 @@ describe('what a table needs', () => {
     ...change,
   })
   const ours = (n: number): SnapshotView[] => [{ id: 1n, parent: undefined, marker: marker(n) }]
-  const expected = { uuid: 'u', incarnation: 'i1', need: 7, body: 7, last: 7 }
+  const expected = { uuid: 'u', incarnation: 'i1', need: 7, base: 5, body: 7, last: 7 }
 
   it('is applied when its marker is below its need, and done when it is there (rules 10, 12)', () => {
     expect(decideApply(table({}, ours(5)), expected).verdict).toBe('Apply')
@@ -145,6 +157,18 @@ describe('what a table needs', () => {
       verdict: 'Refuse',
       why: expect.stringContaining('below 6'),
     })
+  })
+
+  it('is refused when its marker is between its needs, or ahead of its need: table or logs were restored (rules 15, 28)', () => {
+    expect(decideApply(table({ marker: marker(4) }, ours(4)), expected)).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('rolled back'),
+    })
+    expect(decideApply(table({ marker: marker(6) }, ours(6)), { ...expected, need: 5, base: 3 })).toMatchObject({
+      verdict: 'Refuse',
+      why: expect.stringContaining('the logs are older'),
+    })
+    expect(decideApply(table({ marker: marker(1) }, ours(1)), { ...expected, need: 0, base: 0 }).verdict).toBe('Refuse')
   })
 
   it('looks through foreign snapshots for the newest of ours, and is refused when there is none (rule 15)', () => {

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import { planOf } from '../../lib/index.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
+import { memoryCatalog } from '../../lib/ports/memory/catalog.ts'
+import { memoryLog } from '../../lib/ports/memory/log.ts'
 import { stagingLogKey } from '../../lib/protocol/names.ts'
 import { stagingTail } from '../../lib/protocol/staging.ts'
 import { advance, advanceIdle, advanceToEnd, commitAll } from '../../lib/runtime/advance.ts'
 import { lastCheckpoint } from '../../lib/runtime/checkpoints.ts'
 import { commit } from '../../lib/runtime/commit.ts'
 import { ingest } from '../../lib/runtime/ingest.ts'
+import { openPartitions } from '../../lib/runtime/open-partitions.ts'
 import { provision } from '../../lib/runtime/provision.ts'
 import { trim } from '../../lib/runtime/trim.ts'
 import trades from '../../pipelines/trades.ts'
@@ -70,6 +73,100 @@ describe('a pipeline from records to tables', () => {
     expect([late.window_start, late.window_end, late.watermark]).toEqual([new Date(0), new Date(60_000), new Date(61_000)])
     expect(await w.rows('raw_trades')).toHaveLength(3)
     expect((await w.rows('agg_1m'))[0]).toMatchObject({ trade_count: 1n })
+  })
+
+  it('refuses a definition whose source reads another topic, or that lacks it, before anything is written', async () => {
+    const plan = planOf(trades)
+    const w = world()
+    await provision(w.runtime, { trades: [0] })
+    await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5)])])
+    await commitAll(w.runtime)
+    const before = await lastCheckpoint(w.runtime)
+    const moved: Plan = { ...plan, sources: { trades: { ...plan.sources.trades, topic: 'trades2' } } }
+    const renamed: Plan = { ...plan, sources: { trades2: { ...plan.sources.trades, id: 'trades2', topic: 'trades2' } } }
+    for (const other of [moved, renamed]) {
+      const runtime = w.again({ plan: other })
+      const records = { ...batch(0, 0, [trade('A', 10, 5)]), topic: 'trades2' }
+      await expect(provision(runtime, { [Object.keys(other.sources)[0]]: [0] })).rejects.toMatchObject({ kind: 'Refused' })
+      await expect(ingest(runtime, [records])).rejects.toThrow(/has read (source trades|topic trades)/)
+      await expect(commitAll(runtime)).rejects.toThrow(/Restore the definition/)
+    }
+    expect((await lastCheckpoint(w.runtime))?.n).toBe(before?.n)
+  })
+
+  it('makes no empty table in the place of one that was dropped', async () => {
+    const w = world()
+    await provision(w.runtime, { trades: [0] })
+    await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5)])])
+    await commitAll(w.runtime)
+    const catalog = memoryCatalog()
+    await expect(provision(w.again({ ports: { catalog } }), { trades: [0] })).rejects.toThrow(/it does not exist any more/)
+    expect(await catalog.list()).toEqual([])
+  })
+
+  it('refuses a name that the catalog keeps for something else than a table, and does not try for ever', async () => {
+    const w = world()
+    const catalog = { ...memoryCatalog(), create: async () => false }
+    await expect(provision(w.again({ ports: { catalog } }), { trades: [0] })).rejects.toThrow(
+      /found an entry that is no Iceberg table/,
+    )
+  })
+
+  it('refuses logs or tables that were restored from an older copy, before anything is written (rules 15, 28)', async () => {
+    const older = world()
+    await provision(older.runtime, { trades: [0] })
+    const catalog = memoryCatalog()
+    for (const id of await older.ports.catalog.list()) {
+      const pointer = await older.ports.catalog.load(id)
+      await catalog.create(id, pointer?.metadataLocation ?? '', { location: '', columns: [] })
+    }
+    const emptyLog = memoryLog()
+    for (const key of ['checkpoint/trades/i1'])
+      for (const { slot, value } of await older.ports.log.read(key, 0, 10)) await emptyLog.put(key, slot, value)
+    for (const from of [0, 1]) {
+      await ingest(older.runtime, [batch(0, from, [trade('A', 10, 5)])])
+      await commitAll(older.runtime)
+    }
+    const tables = older.again({ ports: { catalog } })
+    await expect(commitAll(tables)).rejects.toThrow(/marker 0 is below 2, which was applied before: it was rolled back/)
+    await expect(provision(tables, { trades: [0] })).rejects.toThrow(/rolled back/)
+    const logs = older.again({ ports: { log: emptyLog } })
+    await expect(commitAll(logs)).rejects.toThrow(/marker 3 is ahead of/)
+    await expect(provision(logs, { trades: [0] })).rejects.toThrow(/marker 3 is ahead of/)
+    expect(await older.rows('raw_trades')).toHaveLength(2)
+  })
+
+  it('halts when the staging log lost what a checkpoint consumed (rule 28)', async () => {
+    const w = world()
+    await provision(w.runtime, { trades: [0] })
+    for (const from of [0, 1]) await ingest(w.runtime, [batch(0, from, [trade('A', 10, 5)])])
+    await commitAll(w.runtime)
+    const copy = async (upTo: number) => {
+      const log = memoryLog()
+      const staging = 'staging/trades/trades/i1/trades/0'
+      for (const key of ['checkpoint/trades/i1', staging])
+        for (const { slot, value } of await w.ports.log.read(key, 0, 10))
+          if (key !== staging || slot <= upTo) await log.put(key, slot, value)
+      return w.again({ ports: { log } })
+    }
+    const gone = await copy(0)
+    await expect(ingest(gone, [batch(0, 2, [trade('A', 10, 5)])])).rejects.toThrow(
+      /its log is empty, but checkpoint 2 consumed 2/,
+    )
+    await expect(commit(gone)).rejects.toThrow(/found no entry\. Restore the log/)
+    const torn = await copy(1)
+    await ingest(torn, [batch(0, 1, [trade('A', 20, 6), trade('A', 21, 7)])])
+    await expect(commit(torn)).rejects.toThrow(/expected slot 2 to end at offset 2, found offset 3/)
+  })
+
+  it('refuses a table that another pipeline made, before anything is staged', async () => {
+    const w = world()
+    await provision(w.runtime, { trades: [0] })
+    const other = w.again({ plan: { ...planOf(trades), name: 'trades2', namespace: 'trades' } })
+    await expect(provision(other, { trades: [0] })).rejects.toThrow(
+      /table trades.raw_trades: .* pipeline trades2, found .* pipeline trades/,
+    )
+    expect(await lastCheckpoint(other)).toBeUndefined()
   })
 
   it('opens all partitions that the definition states with the first record of any, should nobody have opened them', async () => {
@@ -237,7 +334,9 @@ describe('what a pipeline refuses', () => {
     const w = world()
     await provision(w.runtime, { trades: [0] })
     const restarted = w.again({ incarnation: 'i2' })
-    await provision(restarted, { trades: [0] })
+    await expect(provision(restarted, { trades: [0] })).rejects.toThrow(/incarnation i2\), found i1: the logs were removed/)
+    // A function that was provisioned before learns it at its first commit.
+    await openPartitions(restarted, { trades: [0] })
     await ingest(restarted, [batch(0, 0, [trade('A', 10, 5)])])
     await expect(commit(restarted)).rejects.toThrow(/belongs to incarnation i1/)
   })

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the service tests need, once: broker jars, Spark's Iceberg jars, a Python environment with the readers.
-#   install.sh [kafka|spark|python ...]      (default: all three)
+# Installs what the service tests need, once: jars of the broker, of DynamoDB Local and Spark's Iceberg jars, a Python environment
+# with the readers and another with ministack.
+#   install.sh [kafka|spark|dynamodb-local|python|ministack ...]      (default: all)
 # A part is installed again only when its list of versions changes.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -30,9 +31,14 @@ copy_jars() { # name
     -DincludeScope=runtime -DoutputDirectory="$FRAZIL_SERVICES/jars-$1"
 }
 
-make_venv() {
-  "$PYTHON" -m venv "$VENV"
-  "$VENV/bin/pip" install -q --disable-pip-version-check -r "$SERVICES_SRC/requirements.txt"
+make_venv() { # directory requirements
+  "$PYTHON" -m venv "$1"
+  "$1/bin/pip" install -q --disable-pip-version-check -r "$2"
+}
+
+venv() { # name directory requirements
+  need "$PYTHON" 'Python 3.10 or newer'
+  once "$1" "$2" "$3" make_venv "$2" "$3"
 }
 
 jars() { # name
@@ -45,15 +51,13 @@ jars() { # name
 }
 
 command -v "$PYTHON" >/dev/null || PYTHON=$PYTHON_FALLBACK
-for part in "${@:-kafka spark python}"; do
+for part in "${@:-kafka spark dynamodb-local python ministack}"; do
   for name in $part; do
     case "$name" in
-    kafka | spark) jars "$name" ;;
-    python)
-      need "$PYTHON" 'Python 3.10 or newer'
-      once python "$VENV" "$SERVICES_SRC/requirements.txt" make_venv
-      ;;
-    *) fail "Cannot install $name: expected kafka, spark or python." ;;
+    kafka | spark | dynamodb-local) jars "$name" ;;
+    python) venv python "$VENV" "$SERVICES_SRC/requirements.txt" ;;
+    ministack) venv ministack "$FRAZIL_SERVICES/venv-ministack" "$SERVICES_SRC/requirements-ministack.txt" ;;
+    *) fail "Cannot install $name: expected kafka, spark, dynamodb-local, python or ministack." ;;
     esac
   done
 done

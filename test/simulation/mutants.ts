@@ -148,8 +148,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/apply.ts',
-        find: "if (verdict.verdict === 'Done') return true",
-        replace: "if (verdict.verdict === 'Done' && attempt === 0) return true",
+        find: "if (verdict === 'Done' || table === undefined) return true",
+        replace: "if ((verdict === 'Done' && attempt === 0) || table === undefined) return true",
       },
     ],
     seeds: [1, 2, 3],
@@ -174,8 +174,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/build.ts',
-        find: 'need: added.length > 0 ? n : (before?.need ?? 0)',
-        replace: 'need: n',
+        find: 'progress[name] = added.length > 0 ? { uuid, need: n, base: need } : { uuid, need, base }',
+        replace: 'progress[name] = { uuid, need: n, base: need }',
       },
     ],
     seeds: [1, 2, 3],
@@ -235,7 +235,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'ignores-uuid',
     rule: '15',
     without: 'checkpoints pin the table uuid',
-    edits: [{ file: 'lib/protocol/marker.ts', find: 'if (table.uuid !== expected.uuid)', replace: 'if (false)' }],
+    edits: [
+      {
+        file: 'lib/protocol/marker.ts',
+        find: 'if (expected.uuid !== undefined && table.uuid !== expected.uuid)',
+        replace: 'if (false)',
+      },
+    ],
     seeds: [77, 308, 648],
   },
   {
@@ -311,13 +317,13 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'await readStaging(runtime, last)',
       },
     ],
-    seeds: [2183],
+    seeds: [4052],
   },
   {
     name: 'refuses-when-stale',
     rule: '15',
     without: 'a table that others brought further than the checkpoint at hand is not foreign',
-    edits: [{ file: 'lib/runtime/apply.ts', find: 'if (now !== undefined && now.n > last.n) return false', replace: '' }],
+    edits: [{ file: 'lib/runtime/apply.ts', find: 'if (now !== undefined && now.n > last.n) return undefined', replace: '' }],
     seeds: [8, 12, 16],
   },
   {

@@ -74,8 +74,7 @@ export async function invoke(
     } catch (error) {
       kernel.note(`${actor.name} FAILED ${String(error).slice(0, 200)}`)
       // A store that fails or a race that is lost may fail a call. Anything else is an alarm nobody should have heard.
-      const expected =
-        isKind(error, 'Unavailable', 'CommitUnknown', 'Conflict') || (world.halted && isKind(error, 'Refused', 'Corrupt'))
+      const expected = isKind(error, 'Unavailable', 'CommitUnknown') || (world.halted && isKind(error, 'Refused', 'Corrupt'))
       if (!(error instanceof Violation) && !expected && what !== 'anew')
         throw new Violation('UnexpectedError', `${actor.name} threw ${String(error)}`, { cause: error })
       throw error

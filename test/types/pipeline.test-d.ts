@@ -123,6 +123,59 @@ kafka('x', { ...good, deadLetters: { partitionBy: ['day(kafka_timestamp)'], sort
 
 // @ts-expect-error a column is optional or not: once is enough
 column.string().optional().optional()
+// @ts-expect-error a column is read from one key
+column.string().from('a').from('b')
+// @ts-expect-error a column is read from one key, optional or not
+column.string().from('a').optional().from('b')
+// @ts-expect-error a key is text
+column.string().from(5)
+// @ts-expect-error a key is said
+column.string().from()
+
+// Every type of column has a JSON key of its own where it is told so, and is the same to what follows.
+const renamed = kafka('x', {
+  key: 'user_id',
+  schema: {
+    user_id: column.string().from('userId'),
+    is_new: column.boolean().from('isNew'),
+    shop: column.int().from('shopId').optional(),
+    ts: column.long().from('sentAt'),
+    price: column.double().optional().from('unitPrice'),
+  },
+  computed: { t: (c) => timestampMillis(c.ts) },
+  eventTime: 't',
+  watermark,
+})
+yes<
+  Same<
+    Omit<Row<typeof renamed>, `kafka_${string}`>,
+    {
+      readonly user_id: string
+      readonly is_new: boolean
+      readonly shop: number | null
+      readonly ts: bigint
+      readonly price: number | null
+      readonly t: bigint
+    }
+  >
+>()
+// @ts-expect-error a key of JSON is no column
+renamed.select('userId')
+
+// What is wrong in a definition is told there, and not again of all that follows from it.
+const mistaken = kafka('x', {
+  // @ts-expect-error a key must be a string column
+  key: 'n',
+  schema,
+  computed: { t: (c) => timestampMillis(c.n) },
+  eventTime: 't',
+  watermark,
+})
+mistaken
+  .keyBy('a')
+  .window(tumbling(minutes(1)))
+  .aggregate((a) => ({ total: a.sum('n') }))
+  .appendTo('t', { partitionBy: ['day(window_start)'] })
 // @ts-expect-error JSON holds no times
 column.timestamptz()
 

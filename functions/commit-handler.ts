@@ -1,0 +1,37 @@
+import type { Plan } from '../lib/pipeline/plan.ts'
+import { type CommitSummary, commitUntil } from '../lib/runtime/commit-until.ts'
+import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
+import { provision } from '../lib/runtime/provision.ts'
+import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
+import { type CommitConfig, checkPartitions } from './config.ts'
+import { type Context, fail, info, type Printing } from './logging.ts'
+import { once } from './once.ts'
+
+/**
+ * The handler of the schedule: commits what is staged, round by round, within the function's time. Any number may run beside
+ * each other. Tables that are missing are made, and partitions opened, once per cold start. Throws `InvalidPipeline` for a plan
+ * that cannot run in functions.
+ */
+export function commitHandler(plan: Plan, ports: Ports & Printing, config: CommitConfig) {
+  checkPartitions(plan)
+  const { staging, warehouse, maxCheckpointBytes } = config
+  // A cached incarnation is sound: a deliberate restart fences the old one's logs by their floor.
+  const runtime = once(async () => {
+    const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
+    const opened = createRuntime({ plan, ports, staging, warehouse, incarnation, limits: { maxCheckpointBytes } })
+    await provision(opened, declaredPartitions(plan))
+    return opened
+  })
+
+  return async (_event: unknown, context: Context): Promise<CommitSummary> => {
+    try {
+      const startMs = ports.clock.now()
+      const summary = await commitUntil(await runtime(), () => context.getRemainingTimeInMillis())
+      info(ports, context, 'committed', { ...summary, ms: ports.clock.now() - startMs })
+      return summary
+    } catch (error) {
+      fail(ports, context, error)
+      throw error
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import { s3Prefix } from '../lib/aws/s3-location.ts'
+import { FrazilError, invalidPipeline, usage } from '../lib/errors.ts'
+import type { Plan } from '../lib/pipeline/plan.ts'
+
+/** What both functions are told by their environment. Region, credentials and endpoints are the SDK's own variables. */
+export interface StagingConfig {
+  /** FRAZIL_LOG_TABLE: the DynamoDB table of the logs. */
+  readonly logTable: string
+  /** FRAZIL_STAGING: location prefix of segments, checkpoint bodies and state: `s3://bucket/prefix/`. */
+  readonly staging: string
+}
+
+export interface IngestConfig extends StagingConfig {
+  /**
+   * FRAZIL_PARTIAL_RESPONSES=1: what is not staged is told as `batchItemFailures`. Only where the event source mapping is
+   * provisioned and set to ReportBatchItemFailures: any other takes every answer for success, and would lose records.
+   */
+  readonly partialResponses: boolean
+}
+
+export interface CommitConfig extends StagingConfig {
+  /** FRAZIL_WAREHOUSE: location prefix of the tables: `s3://bucket/prefix/`. */
+  readonly warehouse: string
+  /** FRAZIL_MAX_CHECKPOINT_BYTES: staged bytes one checkpoint takes at most, which bounds the function's memory. */
+  readonly maxCheckpointBytes: number
+}
+
+/** The variables of a process, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Staged bytes of one checkpoint in a function. Trades take some 27 bytes a record and about 25 times a checkpoint's staged bytes
+ * of memory at their peak.
+ */
+export const DEFAULT_MAX_CHECKPOINT_BYTES = 16 * 1024 * 1024
+
+/** Throws `Usage`, one line that names the variable, for one that is missing, unknown or cannot be. */
+export function ingestConfig(env: Environment): IngestConfig {
+  const read = reader('ingest', env, ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_PARTIAL_RESPONSES'])
+  const partial = read.optional('FRAZIL_PARTIAL_RESPONSES')
+  if (partial !== undefined && partial !== '1') throw read.wrong('FRAZIL_PARTIAL_RESPONSES', '1, or no such variable', partial)
+  return { ...stagingConfig(read), partialResponses: partial === '1' }
+}
+
+/** As `ingestConfig`. */
+export function commitConfig(env: Environment): CommitConfig {
+  const read = reader('commit', env, ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_WAREHOUSE', 'FRAZIL_MAX_CHECKPOINT_BYTES'])
+  return {
+    ...stagingConfig(read),
+    warehouse: read.prefix('FRAZIL_WAREHOUSE'),
+    maxCheckpointBytes: read.bytes('FRAZIL_MAX_CHECKPOINT_BYTES') ?? DEFAULT_MAX_CHECKPOINT_BYTES,
+  }
+}
+
+/**
+ * A function has no broker to ask how many partitions there are, and no window may close before a partition that has yet to
+ * speak (PROTOCOL-REVIEW 22): so the definition must say. Throws `InvalidPipeline`.
+ */
+export function checkPartitions(plan: Plan): void {
+  for (const { topic, partitions } of Object.values(plan.sources))
+    if (partitions === undefined)
+      throw invalidPipeline(
+        `Cannot run pipeline ${plan.name} in functions: expected topic ${topic} to say how many partitions it has, found nothing. Write partitions: N in kafka('${topic}', { … }).`,
+      )
+}
+
+function stagingConfig(read: Reader): StagingConfig {
+  return { logTable: read.required('FRAZIL_LOG_TABLE'), staging: read.prefix('FRAZIL_STAGING') }
+}
+
+interface Reader {
+  required(name: string): string
+  optional(name: string): string | undefined
+  /** `s3://bucket/` or `s3://bucket/prefix/`. */
+  prefix(name: string): string
+  bytes(name: string): number | undefined
+  wrong(name: string, expected: string, found: string): FrazilError
+}
+
+function reader(what: string, env: Environment, known: readonly string[]): Reader {
+  const wrong = (name: string, expected: string, found: string): FrazilError =>
+    usage(`Cannot start ${what}: expected ${name} to be ${expected}, found '${found}'. Set it right.`)
+  // A misspelt name would go unnoticed otherwise, and what it was to change with it.
+  for (const name of Object.keys(env))
+    if (name.startsWith('FRAZIL_') && !known.includes(name))
+      throw usage(`Cannot start ${what}: expected of Frazil's variables only ${known.join(', ')}, found ${name}. Remove it.`)
+
+  const optional = (name: string): string | undefined => env[name]
+  const required = (name: string): string => {
+    const value = optional(name)
+    if (value === undefined || value === '') throw usage(`Cannot start ${what}: expected variable ${name}, found none. Set it.`)
+    return value
+  }
+  return {
+    required,
+    optional,
+    prefix(name) {
+      const value = required(name)
+      try {
+        s3Prefix(value)
+      } catch (error) {
+        if (!(error instanceof FrazilError)) throw error
+        throw wrong(name, 'a location such as s3://bucket/prefix/', value)
+      }
+      if (!value.endsWith('/')) throw wrong(name, 'a location that ends in a slash', value)
+      return value
+    },
+    bytes(name) {
+      const value = optional(name)
+      if (value === undefined) return undefined
+      const bytes = /^\d+$/.test(value) ? Number(value) : 0
+      if (bytes < 1 || !Number.isSafeInteger(bytes)) throw wrong(name, 'a whole number of bytes, 1 or more', value)
+      return bytes
+    },
+    wrong,
+  }
+}
