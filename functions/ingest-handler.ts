@@ -1,8 +1,9 @@
 import { parseKafkaEvent } from '../lib/columns/event.ts'
+import type { Records } from '../lib/columns/records.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { partitionLabel } from '../lib/protocol/names.ts'
-import { stage, type Unstaged } from '../lib/runtime/ingest.ts'
-import { createStagingRuntime, nameIncarnation, type StagingPorts } from '../lib/runtime/runtime.ts'
+import { ingest, ingestByPartition, type PartitionReport, type Unstaged } from '../lib/runtime/ingest.ts'
+import { createStagingRuntime, nameIncarnation, type StagingPorts, type StagingRuntime } from '../lib/runtime/runtime.ts'
 import { checkPartitions, type IngestConfig } from './config.ts'
 import { type Context, fail, info, type Printing } from './logging.ts'
 import { once } from './once.ts'
@@ -28,12 +29,15 @@ export function ingestHandler(plan: Plan, ports: StagingPorts & Printing, config
     return createStagingRuntime({ plan, ports, staging: config.staging, incarnation })
   })
 
+  const staged = async (open: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> =>
+    config.partialResponses ? ingestByPartition(open, deliveries) : { ...(await ingest(open, deliveries)), unstaged: [] }
+
   return async (event: unknown, context: Context): Promise<PartialResponse | undefined> => {
     const startMs = ports.clock.now()
     try {
       const deliveries = parseKafkaEvent(event)
-      const { unstaged, ...counts } = await stage(await runtime(), deliveries)
-      if (unstaged.length > 0 && (!config.partialResponses || unstaged.length === deliveries.length)) throw unstaged[0].error
+      const { unstaged, ...counts } = await staged(await runtime(), deliveries)
+      if (unstaged.length > 0 && unstaged.length === deliveries.length) throw unstaged[0].error
       for (const one of unstaged) fail(ports, context, one.error, { partition: labelOf(one), fromOffset: one.records.offsets[0] })
       info(ports, context, 'staged', {
         ...counts,

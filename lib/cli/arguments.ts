@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { usage } from '../errors.ts'
+import { messageOf, usage } from '../errors.ts'
 import type { WarehouseAt } from '../local/warehouse.ts'
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -35,10 +35,19 @@ export function parseBrokers(text: string): readonly string[] {
   return brokers
 }
 
+/** What is at a path; undefined when nothing is. Throws `Usage` when it may not be looked at. */
+export function infoOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (cause) {
+    throw usage(`Cannot look at ${path}: ${messageOf(cause)}. Check its permissions.`, { cause })
+  }
+}
+
 /** The absolute path of a file that is there. Throws `Usage`; `what` says which: "the input file". */
 export function existingFile(what: string, path: string): string {
   const file = resolve(path)
-  const info = statSync(file, { throwIfNoEntry: false })
+  const info = infoOf(file)
   if (info === undefined) throw usage(`Cannot read ${what}: expected a file at ${file}, found nothing. Check the path.`)
   if (info.isDirectory()) throw usage(`Cannot read ${what}: expected a file at ${file}, found a directory. Name a file in it.`)
   return file

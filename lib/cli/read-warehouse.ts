@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { corrupt, usage } from '../errors.ts'
 import { objectLocation } from '../iceberg/paths.ts'
@@ -8,6 +7,7 @@ import { openSqliteCatalog } from '../local/sqlite-catalog.ts'
 import type { WarehouseAt } from '../local/warehouse.ts'
 import type { Catalog } from '../ports/catalog.ts'
 import type { Objects } from '../ports/objects.ts'
+import { infoOf } from './arguments.ts'
 
 /** A warehouse to look at, also while a run writes to it. */
 export interface ReadWarehouse {
@@ -30,12 +30,12 @@ export async function readWarehouse(at: WarehouseAt): Promise<ReadWarehouse> {
 export const tableName = ({ id }: LoadedTable): string => `${id.namespace}.${id.name}`
 
 async function readDirectory(root: string): Promise<ReadWarehouse> {
-  const found = statSync(root, { throwIfNoEntry: false })
+  const found = infoOf(root)
   const expected = `Cannot read warehouse ${root}: expected a directory with a catalog.db in it`
   if (found === undefined) throw usage(`${expected}, found nothing. Check --warehouse, or make one with "frazil run".`)
   if (!found.isDirectory()) throw usage(`${expected}, found a file. Name the directory.`)
   const catalogFile = join(root, 'catalog.db')
-  if (!statSync(catalogFile, { throwIfNoEntry: false })?.isFile())
+  if (!infoOf(catalogFile)?.isFile())
     throw usage(`${expected}, found no catalog.db. Check --warehouse, or make one with "frazil run".`)
   const catalog = openSqliteCatalog(catalogFile)
   try {

@@ -38,11 +38,11 @@ export async function openInputFile(options: InputFileOptions): Promise<Source> 
   let position = 0
   let ended = false
 
-  const consume = async (chunk: LineChunk): Promise<readonly Records[]> => {
+  const consume = async (chunk: LineChunk, torn: boolean): Promise<readonly Records[]> => {
     hash.update(chunk.bytes)
     position = chunk.position
     // Pinned before anything of it is staged: after a crash the pin covers at least what the logs hold.
-    if (position > found.bytes) await options.pin.set({ ...found, bytes: position, sha256: hash.copy().digest('hex') })
+    if (position > found.bytes) await options.pin.set({ ...found, bytes: position, sha256: hash.copy().digest('hex'), torn })
     const batches = spread(source.topic, chunk, keyOf(chunk), partitions, next, lineNumber)
     lineNumber += chunk.count
     return batches
@@ -53,9 +53,10 @@ export async function openInputFile(options: InputFileOptions): Promise<Source> 
       return { [source.id]: Array.from({ length: partitions }, (_, p) => p) }
     },
     async next() {
-      const chunk = (await lines.next()) ?? (options.bounded ? lines.rest() : undefined)
+      const whole = await lines.next()
+      const chunk = whole ?? (options.bounded ? lines.rest() : undefined)
       ended = chunk === undefined
-      return chunk === undefined ? undefined : consume(chunk)
+      return chunk === undefined ? undefined : consume(chunk, whole === undefined)
     },
     progress: () => ({ bytesRead: position, totalBytes: lines.sizeBytes }),
     async partitions() {
@@ -82,9 +83,11 @@ function onlySource(plan: Plan): SourcePlan {
 async function pinned(options: InputFileOptions, source: SourcePlan): Promise<InputPin> {
   const name = options.file.slice(options.file.lastIndexOf('/') + 1)
   const before = options.pin.value
+  const key = source.key ?? null
   if (before === undefined) {
     const partitions = options.partitions ?? source.partitions ?? DEFAULT_PARTITIONS
-    const pin: InputPin = { kind: 'input', file: name, partitions, bytes: 0, sha256: createHash('sha256').digest('hex') }
+    const sha256 = createHash('sha256').digest('hex')
+    const pin: InputPin = { kind: 'input', file: name, partitions, bytes: 0, sha256, key, torn: false }
     await options.pin.set(pin)
     return pin
   }
@@ -96,9 +99,21 @@ async function pinned(options: InputFileOptions, source: SourcePlan): Promise<In
   if (before.file !== name) throw other(`the file ${before.file}`, name)
   if (options.partitions !== undefined && before.partitions !== options.partitions)
     throw other(`--partitions ${before.partitions}`, `--partitions ${options.partitions}`)
+  if (before.key !== key)
+    throw other(`a source with ${before.key === null ? 'no key' : `key ${before.key}`}, as in the run before`, key ?? 'no key')
   const digest = await prefixDigest(options.file, before.bytes)
   if (digest !== before.sha256) throw other(`a file that begins with the ${before.bytes} bytes already read`, 'other bytes')
+  if (before.torn && !(await endsLineAt(options.file, before.bytes)))
+    throw other(`the line that ended at byte ${before.bytes} without a line feed to end there`, 'more of it')
   return before
+}
+
+/** True when nothing or a line feed follows. */
+async function endsLineAt(file: string, position: number): Promise<boolean> {
+  const { createReadStream } = await import('node:fs')
+  const next: Buffer[] = []
+  for await (const chunk of createReadStream(file, { start: position, end: position + 1 })) next.push(chunk as Buffer)
+  return /^(?:$|\n|\r\n)/.test(Buffer.concat(next).toString('latin1'))
 }
 
 async function prefixDigest(file: string, bytes: number): Promise<string> {

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
-import { usage } from '../errors.ts'
+import { refused, usage } from '../errors.ts'
 
 /** Complete lines of a file, back to back in one buffer; ends exclude the line feed. */
 export interface LineChunk {
@@ -12,10 +12,14 @@ export interface LineChunk {
 }
 
 export interface LineReader {
-  /** The next lines, at most `maxLines`; undefined at the end of the file as it is now. May be asked again later. */
+  /**
+   * The next lines, at most `maxLines`; undefined at the end of the file as it is now. May be asked again later. Throws
+   * `Refused` when the file has become shorter than what was read of it.
+   */
   next(): Promise<LineChunk | undefined>
   /** What is left after the last line feed, once `next` said undefined; undefined when there is nothing. */
   rest(): LineChunk | undefined
+  /** The file's size when it was opened or last read to its end. */
   readonly sizeBytes: number
   close(): Promise<void>
 }
@@ -29,7 +33,7 @@ export async function openLines(path: string, maxLines: number, chunkBytes = 2 *
   let buffer = Buffer.alloc(0)
   let position = 0
   let lines = 0
-  const { size } = await file.stat()
+  let { size } = await file.stat()
 
   /** Cuts up to `maxLines` lines off the front of the buffer. */
   const cut = (): LineChunk | undefined => {
@@ -53,7 +57,9 @@ export async function openLines(path: string, maxLines: number, chunkBytes = 2 *
   }
 
   return {
-    sizeBytes: size,
+    get sizeBytes() {
+      return size
+    },
     async next() {
       for (;;) {
         const chunk = cut()
@@ -63,7 +69,14 @@ export async function openLines(path: string, maxLines: number, chunkBytes = 2 *
         const more = Buffer.allocUnsafe(buffer.length + chunkBytes)
         buffer.copy(more)
         const { bytesRead } = await file.read(more, buffer.length, chunkBytes, position + buffer.length)
-        if (bytesRead === 0) return undefined
+        if (bytesRead === 0) {
+          size = (await file.stat()).size
+          if (size < position + buffer.length)
+            throw refused(
+              `Cannot go on reading ${path}: expected it to grow only, found ${size} bytes after ${position + buffer.length} were read. Restore it, or use a new --warehouse.`,
+            )
+          return undefined
+        }
         buffer = more.subarray(0, buffer.length + bytesRead)
       }
     },

@@ -68,7 +68,7 @@ const FOLLOW_PAUSE_MS = 200
 /** The whole pipeline in this process: source → ingest here, commit in a worker thread (DESIGN 8). */
 export async function run(options: RunOptions): Promise<RunSummary> {
   const startedMs = performance.now()
-  const taken = takeWarehouse(options.warehouse)
+  const taken = await takeWarehouse(options.warehouse)
   try {
     return await runTaken(options, startedMs)
   } finally {

@@ -12,6 +12,10 @@ export interface InputPin {
   /** Bytes from the start of the file that have been read, and their digest. */
   readonly bytes: number
   readonly sha256: string
+  /** The column that lines are spread by: another one would give them other partitions and offsets. */
+  readonly key: string | null
+  /** The last of these bytes ended no line, but were taken for one: the line must not have grown since. */
+  readonly torn: boolean
 }
 
 /** A pipeline's pin in its warehouse. Kept in a log of its own, whose highest entry is in force. */

@@ -28,11 +28,20 @@ export interface Warehouse {
 export const privateDir = (dir: string): string => join(dir, '.frazil')
 
 /**
- * Makes a directory a warehouse, and takes it for this run alone. On AWS there is nothing to take: any number may run, and
- * whoever reads the same file as another is told so. Throws `Usage` when the directory cannot be one or is taken.
+ * Makes a directory a warehouse, and takes it for this run alone; throws `Usage` when it cannot be one or is taken. On AWS the
+ * table of the logs is made when missing, and nothing is taken: any number may run, and whoever reads the same file as another
+ * is told so.
  */
-export function takeWarehouse(at: WarehouseAt): { release(): void } {
-  if (at.kind === 'aws') return { release() {} }
+export async function takeWarehouse(at: WarehouseAt): Promise<{ release(): void }> {
+  if (at.kind === 'aws') {
+    const [{ dynamoClient }, { createLogTable }] = await Promise.all([
+      import('../aws/dynamo-log.ts'),
+      import('../aws/dynamo-table.ts'),
+    ])
+    const client = dynamoClient()
+    await createLogTable(client, at.logTable).finally(() => client.destroy())
+    return { release() {} }
+  }
   makeDirectories(resolve(at.dir))
   return takeRunLock(at.dir)
 }

@@ -70,7 +70,7 @@ function writeLiteral(input: Uint8Array, start: number, end: number, out: Uint8A
   const n = length - 1
   let to = at
   if (n < 60) out[to++] = n << 2
-  else if (n <= 1 << 8) {
+  else if (n < 1 << 8) {
     out[to++] = 60 << 2
     out[to++] = n
   } else {

@@ -1,5 +1,6 @@
-import { corrupt, refused } from '../errors.ts'
-import { type LogItem, MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
+import { corrupt } from '../errors.ts'
+import type { LogItem } from '../ports/log.ts'
+import { decodeEntry, encodeEntry } from './entry.ts'
 
 /** How far one partition's staging log is consumed. */
 export interface PartitionProgress {
@@ -85,19 +86,11 @@ export interface Checkpoint<F> {
 }
 
 export function encodeCheckpointEntry(entry: CheckpointEntry): string {
-  const text = JSON.stringify(entry)
-  if (Buffer.byteLength(text) > MAX_LOG_VALUE_BYTES)
-    throw corrupt(
-      `Cannot append a checkpoint entry: expected at most ${MAX_LOG_VALUE_BYTES} bytes, found ${Buffer.byteLength(text)}.`,
-    )
-  return text
+  return encodeEntry('a checkpoint entry', entry)
 }
 
 export function decodeCheckpointEntry(text: string): CheckpointEntry {
-  const entry = JSON.parse(text) as CheckpointEntry
-  if (entry.v !== 1)
-    throw refused(`Cannot read a checkpoint: expected version 1, found ${entry.v}. Run the version of frazil that wrote it.`)
-  return entry
+  return decodeEntry('a checkpoint entry', text)
 }
 
 /** The entry at the tail of the checkpoint log; undefined when the pipeline was never provisioned. */

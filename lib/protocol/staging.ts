@@ -1,5 +1,6 @@
-import { corrupt, refused } from '../errors.ts'
-import { type LogItem, MAX_LOG_VALUE_BYTES, type PutResult } from '../ports/log.ts'
+import { corrupt } from '../errors.ts'
+import type { LogItem, PutResult } from '../ports/log.ts'
+import { decodeEntry, encodeEntry } from './entry.ts'
 
 /** A run of rows with one target inside a segment, or inside the entry itself. */
 export interface SliceRef {
@@ -46,19 +47,11 @@ export interface StagingEntry {
 }
 
 export function encodeStagingEntry(entry: StagingEntry): string {
-  const text = JSON.stringify(entry)
-  if (Buffer.byteLength(text) > MAX_LOG_VALUE_BYTES)
-    throw corrupt(
-      `Cannot append a staging entry: expected at most ${MAX_LOG_VALUE_BYTES} bytes, found ${Buffer.byteLength(text)}.`,
-    )
-  return text
+  return encodeEntry('a staging entry', entry)
 }
 
 export function decodeStagingEntry(text: string): StagingEntry {
-  const entry = JSON.parse(text) as StagingEntry
-  if (entry.v !== 1)
-    throw refused(`Cannot read a staging entry: expected version 1, found ${entry.v}. Run the version of frazil that wrote it.`)
-  return entry
+  return decodeEntry('a staging entry', text)
 }
 
 /** What is known of a partition's log before a batch is staged. */

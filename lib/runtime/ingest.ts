@@ -53,6 +53,10 @@ export interface Unstaged {
   readonly error: unknown
 }
 
+export interface PartitionReport extends IngestReport {
+  readonly unstaged: readonly Unstaged[]
+}
+
 type Counts = { -readonly [K in keyof IngestReport]: IngestReport[K] }
 
 /**
@@ -60,19 +64,31 @@ type Counts = { -readonly [K in keyof IngestReport]: IngestReport[K] }
  * zombies included. Returns only when all of it is in the logs; throws otherwise, and a retry finds what is in already.
  */
 export async function ingest(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<IngestReport> {
-  const { unstaged, ...report } = await stage(runtime, deliveries)
+  const { unstaged, ...report } = await stageAll(runtime, deliveries, stageWave)
   if (unstaged.length > 0) throw unstaged[0].error
   return report
 }
 
 /**
  * As `ingest`, for a caller that can tell partitions apart: one that cannot be staged does not keep the others out, and is
- * told. Throws `Refused`, before anything is staged, when a topic is none of the pipeline's.
+ * told instead of thrown. Throws `Refused`, before anything is staged, for a topic that is none of the pipeline's.
  */
-export async function stage(
+export function ingestByPartition(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> {
+  return stageAll(runtime, deliveries, stageApart)
+}
+
+/**
+ * Tries deliveries of as many partitions, once: returns those that are in the log now, counts what it staged, and notes in
+ * `failed`, by log, why one cannot be. The others are tried again.
+ */
+type TryWave = (
   runtime: StagingRuntime,
-  deliveries: readonly Records[],
-): Promise<IngestReport & { readonly unstaged: readonly Unstaged[] }> {
+  wave: readonly Delivery[],
+  report: Counts,
+  failed: Map<string, unknown>,
+) => Promise<ReadonlySet<Delivery>>
+
+async function stageAll(runtime: StagingRuntime, deliveries: readonly Records[], tryWave: TryWave): Promise<PartitionReport> {
   const report: Counts = { records: 0, deadLetters: 0, reasons: {}, late: 0, missing: 0, bytes: 0 }
   const failed = new Map<string, unknown>()
   const unstaged: Unstaged[] = []
@@ -83,20 +99,21 @@ export async function stage(
         `Cannot stage ${pending.map((d) => partitionLabel(d.records.topic, d.records.partition)).join(', ')}: lost the race for the log ${attempt} times.`,
       )
       for (const { logKey } of pending) failed.set(logKey, error)
+    } else {
+      // One batch a partition at a time: a second one in the same call sees what the first one staged.
+      const wave = new Map<string, Delivery>()
+      for (const delivery of pending) if (!wave.has(delivery.logKey)) wave.set(delivery.logKey, delivery)
+      const done = await tryWave(runtime, [...wave.values()], report, failed)
+      pending = pending.filter((delivery) => !done.has(delivery))
     }
     // Behind a batch that failed nothing of its partition is staged, or the log would take that batch for a gap.
     for (const { records, logKey } of pending) if (failed.has(logKey)) unstaged.push({ records, error: failed.get(logKey) })
     pending = pending.filter(({ logKey }) => !failed.has(logKey))
-    // One batch a partition at a time: a second one in the same call sees what the first one staged.
-    const wave = new Map<string, Delivery>()
-    for (const delivery of pending) if (!wave.has(delivery.logKey)) wave.set(delivery.logKey, delivery)
-    const done = await stageApart(runtime, [...wave.values()], report, failed)
-    pending = pending.filter((delivery) => !done.has(delivery))
   }
   return { ...report, unstaged }
 }
 
-/** Tries a wave as one, and when that fails each of its deliveries alone; `failed` takes the errors of those that fail then. */
+/** A wave that fails as a whole is tried again delivery by delivery. */
 async function stageApart(
   runtime: StagingRuntime,
   wave: readonly Delivery[],

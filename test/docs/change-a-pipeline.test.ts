@@ -29,6 +29,7 @@ interface Definition {
   readonly namespace?: string
   readonly topic?: string
   readonly id?: string
+  readonly key?: null
   readonly delay?: ReturnType<typeof seconds>
   readonly maxAhead?: ReturnType<typeof seconds>
   readonly user?: boolean
@@ -53,7 +54,7 @@ interface Definition {
 function planned(d: Definition): Plan {
   const views = kafka(d.topic ?? 'views', {
     ...(d.id === undefined ? {} : { id: d.id }),
-    key: 'page',
+    ...(d.key === null ? {} : { key: 'page' }),
     schema: {
       page: column.string(),
       at: column.long(),
@@ -155,6 +156,7 @@ const CASES: readonly Case[] = [
   { change: '`partitionBy`', to: { partitionBy: 'hour(viewed_at)' } },
   { change: '`sortBy`', to: { sortBy: 'page' } },
   { change: '`--partitions`', to: {}, partitions: 8 },
+  { change: '`key`, of a pipeline that reads an `--input` file', to: { key: null } },
   { change: 'topic', to: { topic: 'visits', id: 'views' } },
   { change: 'source `id`', to: { id: 'visits' } },
   { change: 'name of the pipeline', to: { name: 'site' }, rows: { all_views: ALL, per_minute: 21 } },

@@ -16,6 +16,7 @@ import { failureOf } from '../../lib/local/mapping-failure.ts'
 import { checkMapping } from '../../lib/local/mapping-group.ts'
 import { readResponse } from '../../lib/local/mapping-response.ts'
 import { afterAnswer, type Batch, retryPolicy, splitExpired } from '../../lib/local/mapping-retry.ts'
+import { createSchedule, type Schedule } from '../../lib/local/mapping-schedule.ts'
 
 const ORIGIN = { eventSource: 'SelfManagedKafka', brokers: ['a:1', 'b:2'] } as const
 const START = eventStart(ORIGIN)
@@ -254,6 +255,80 @@ describe('after an answer', () => {
     const old = { ...run('a-0', [1, 2, 3, 4]), records: [record(1, 1, 40), record(2, 1, -1), record(3, 1, 50), record(4, 1, 39)] }
     const { alive, expired } = splitExpired(batchOf(old), 100, 59)
     expect([offsetsOf(alive), offsetsOf(expired)]).toEqual([{ 'a-0': [2, 3] }, { 'a-0': [1, 4] }])
+  })
+})
+
+describe('the schedule', () => {
+  const bounds = { batchSize: 3, windowMs: 0, payloadBytes: 10_000, emptyBytes: emptyEventBytes(START) }
+  const [p0, p1] = [0, 1].map((partition) => ({ topic: 't', partition }))
+  const records = (...offsets: number[]) => offsets.map((offset) => record(offset))
+  const scheduleOf = (...partitions: (typeof p0)[]) => {
+    const schedule = createSchedule(bounds, { partitionBytes: 40, totalBytes: 60 })
+    schedule.assign(partitions)
+    return schedule
+  }
+  const taskOf = (schedule: Schedule) => {
+    const next = schedule.next(0)
+    if (next.kind !== 'invoke') throw new Error(`expected a batch, found ${next.kind}`)
+    return next.task
+  }
+
+  test('keeps a partition occupied until all of its batch is done, and then counts control records as done', () => {
+    const schedule = scheduleOf(p0)
+    schedule.arrived(p0, records(0, 1, 2, 3), 6, 0)
+    const task = taskOf(schedule)
+    expect(offsetsOf(batchOf(...task.runs))).toEqual({ 't-0': [0, 1, 2] })
+    expect(schedule.next(0)).toEqual({ kind: 'none' })
+    schedule.advance(task, [batchOf(run('t-0', [2]))])
+    expect(schedule.progress().get('t-0')?.offset).toBe(2)
+    expect(schedule.next(0)).toEqual({ kind: 'none' })
+    schedule.advance(task, [])
+    expect(schedule.progress().get('t-0')?.offset).toBe(3)
+    schedule.advance(taskOf(schedule), [])
+    expect(schedule.progress().get('t-0')?.offset).toBe(6)
+  })
+
+  test('takes what is read again after a join for what it is, and refuses it at any other time', () => {
+    const schedule = scheduleOf(p0)
+    expect(schedule.arrived(p0, records(0, 1), 2, 0)).toBe('taken')
+    schedule.assign([p0])
+    expect(schedule.arrived(p0, records(0, 1, 2), 3, 0)).toBe('taken')
+    expect(offsetsOf(batchOf(...taskOf(schedule).runs))).toEqual({ 't-0': [0, 1, 2] })
+    expect(schedule.arrived(p0, records(1), 2, 0)).toBe('rewound')
+  })
+
+  test('forgets a partition that went to another member, also the part of it that is under way', () => {
+    const schedule = scheduleOf(p0, p1)
+    schedule.arrived(p0, records(0), 1, 0)
+    schedule.arrived(p1, records(0), 1, 0)
+    const task = taskOf(schedule)
+    schedule.assign([p1])
+    const left = schedule.advance(task, [batchOf(...task.runs)])
+    expect(left.map(offsetsOf)).toEqual([{ 't-1': [0] }])
+    expect([...schedule.progress().keys()]).toEqual(['t-1'])
+    schedule.advance(task, [])
+    expect(schedule.progress().get('t-1')?.offset).toBe(1)
+  })
+
+  test('asks for a pause of partitions that hold enough, and of all that hold anything when memory is used up', () => {
+    const schedule = scheduleOf(p0, p1)
+    schedule.arrived(p0, records(0, 1, 2, 3), 4, 0)
+    expect(schedule.full().map(({ partition }) => partition)).toEqual([0])
+    schedule.arrived(p1, records(0, 1), 2, 0)
+    expect(schedule.full().map(({ partition }) => partition)).toEqual([0, 1])
+    const task = taskOf(schedule)
+    // What a task carries still takes memory.
+    expect(schedule.full().map(({ partition }) => partition)).toEqual([0, 1])
+    schedule.advance(task, [])
+    expect(schedule.full()).toEqual([])
+  })
+
+  test('takes a starting position for done, and nothing before it', () => {
+    const schedule = scheduleOf(p0)
+    schedule.startAt('t-0', 7)
+    expect(schedule.progress().get('t-0')?.offset).toBe(7)
+    schedule.arrived(p0, records(5, 6, 7), 8, 0)
+    expect(offsetsOf(batchOf(...taskOf(schedule).runs))).toEqual({ 't-0': [7] })
   })
 })
 

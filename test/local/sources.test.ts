@@ -135,6 +135,38 @@ describe('--input', () => {
     await expect(openInput(path, 2)).rejects.toThrow(/expected a file that begins with the .* bytes already read/)
   })
 
+  it('refuses a last line that was read without its line feed and has grown since; a line feed after it is fine', async () => {
+    const line = trade('a', 1)
+    const path = file('in.ndjson', `${line}\n${line.slice(0, 8)}`)
+    expect(await all(await openInput(path, 4))).toHaveLength(2)
+    expect(await all(await openInput(path))).toHaveLength(2)
+    appendFileSync(path, `${line.slice(8)}\n`)
+    await expect(openInput(path)).rejects.toThrow(/expected the line that ended at byte .* to end there, found more of it/)
+    file('in.ndjson', `${line}\n${line.slice(0, 8)}\r\n${line}\n`)
+    expect(await all(await openInput(path))).toHaveLength(3)
+    appendFileSync(path, `${line}\n`)
+    expect(await all(await openInput(path))).toHaveLength(4)
+  })
+
+  it('refuses another key column: lines would go to other partitions', async () => {
+    const path = file('in.ndjson', `${trade('a', 1)}\n`)
+    await all(await openInput(path, 2))
+    const plan = planOf(trades)
+    const keyless = { ...plan, sources: { trades: { ...plan.sources.trades, key: undefined } } }
+    await expect(openInputFile({ plan: keyless, file: path, partitions: 2, pin: await pin(), bounded: true })).rejects.toThrow(
+      /expected a source with key symbol, as in the run before, found no key/,
+    )
+  })
+
+  it('refuses a file that became shorter while it is followed', async () => {
+    const path = file('in.ndjson', `${trade('a', 1)}\n${trade('b', 2)}\n`)
+    const source = await openInputFile({ plan: planOf(trades), file: path, partitions: 2, pin: await pin(), bounded: false })
+    await source.next()
+    file('in.ndjson', `${trade('c', 1)}\n`)
+    await expect(source.next()).rejects.toThrow(/expected it to grow only/)
+    await source.close()
+  })
+
   it('refuses to go on when another run reads the same file into the same warehouse', async () => {
     const path = file('in.ndjson', `${trade('a', 1)}\n`)
     const [one, two] = [await openInput(path, 2), await openInput(path)]

@@ -158,6 +158,16 @@ describe('snappy', () => {
     }
   })
 
+  test.each([4, 5, 11, 12, 13])('a copy of %i bytes takes the form that its distance fits', (size) => {
+    const pattern = noise(size, 9)
+    for (const distance of [16, 255, 256, 2047, 2048, 2049, 65_000]) {
+      // A run, found as one match, brings the search to the very start of the pattern.
+      const run = new Uint8Array(distance - size).fill(pattern[0]! ^ 1)
+      const { compressed } = expectRoundTrip(Buffer.concat([noise(20), pattern, run, pattern, noise(30, 3)]))
+      expect(compressed.length).toBeLessThan(20 + size + 30 + 40 + run.length / 20)
+    }
+  })
+
   test('what one call saw is nothing to the next', () => {
     const first = snappyCompress(noise(5000))
     expectRoundTrip(noise(70_000, 2))

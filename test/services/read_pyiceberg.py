@@ -1,21 +1,37 @@
 #!/usr/bin/env python3
-"""Reads the four tables with PyIceberg and compares them with the oracle: read_pyiceberg.py WAREHOUSE EXPECTED_DIR"""
+"""Reads the four tables with PyIceberg and compares them with the oracle: read_pyiceberg.py WAREHOUSE EXPECTED_DIR
 
+WAREHOUSE is a directory, or `glue`: the tables that Glue names at AWS_ENDPOINT_URL.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 from canonical import run_reader
+from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
 NAMESPACE = "trades"
 
 
-def main(warehouse, expected_dir):
+def glue():
+    endpoint, region = os.environ["AWS_ENDPOINT_URL"], os.environ["AWS_REGION"]
+    keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    of = lambda service: {f"{service}.{key}": value for key, value in {**keys, "endpoint": endpoint, "region": region}.items()}
+    return GlueCatalog("frazil", **of("glue"), **of("s3"))
+
+
+def sqlite(warehouse):
     directory = Path(warehouse).absolute()
     database = directory / "catalog.db"
     if not database.exists():
         sys.exit(f"Cannot read {database}: expected a SQLite catalog, found no file.")
-    catalog = SqlCatalog("frazil", uri=f"sqlite:///{database}", warehouse=directory.as_uri(), init_catalog_tables="false")
+    return SqlCatalog("frazil", uri=f"sqlite:///{database}", warehouse=directory.as_uri(), init_catalog_tables="false")
+
+
+def main(warehouse, expected_dir):
+    catalog = glue() if warehouse == "glue" else sqlite(warehouse)
 
     def read(name):
         table = catalog.load_table((NAMESPACE, name))

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads the four tables with Spark and compares them with the oracle: read_spark.py WAREHOUSE EXPECTED_DIR [WAREHOUSE EXPECTED_DIR ...]
 
-One Spark for all of them: its start takes longer than the reading.
+One Spark for all of them: its start takes longer than the reading. WAREHOUSE is a directory, or `glue`: the tables that Glue
+names at AWS_ENDPOINT_URL.
 """
 
 import os
@@ -35,15 +36,31 @@ def session():
     return builder.getOrCreate()
 
 
-def compare(spark, catalog, directory, expected_dir):
-    """Opens one warehouse as catalog `catalog` (JdbcCatalog looks its tables up by that very name)."""
-    settings = {
-        "": "org.apache.iceberg.spark.SparkCatalog",
+def glue():
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    return {
+        ".catalog-impl": "org.apache.iceberg.aws.glue.GlueCatalog",
+        ".io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        ".warehouse": "s3://not-used/",
+        ".glue.endpoint": endpoint,
+        ".s3.endpoint": endpoint,
+        ".s3.path-style-access": "true",
+        ".client.region": os.environ["AWS_REGION"],
+    }
+
+
+def sqlite(directory):
+    return {
         ".catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
         ".uri": f"jdbc:sqlite:{directory / 'catalog.db'}",
         ".jdbc.schema-version": "V1",
         ".warehouse": directory.as_uri(),
     }
+
+
+def compare(spark, catalog, warehouse, expected_dir):
+    """Opens one warehouse as catalog `catalog` (JdbcCatalog looks its tables up by that very name)."""
+    settings = {"": "org.apache.iceberg.spark.SparkCatalog", **(glue() if warehouse == "glue" else sqlite(Path(warehouse).absolute()))}
     for key, value in settings.items():
         spark.conf.set(f"spark.sql.catalog.{catalog}{key}", value)
 
@@ -63,10 +80,9 @@ def main(*pairs):
     try:
         equal = True
         for warehouse, expected_dir in zip(pairs[::2], pairs[1::2], strict=True):
-            directory = Path(warehouse).absolute()
-            print(f"spark: {directory.name}")
+            print(f"spark: {Path(warehouse).name}")
             # A session keeps the catalog it opened under a name; each warehouse gets a new session.
-            equal = compare(spark.newSession(), "frazil", directory, expected_dir) and equal
+            equal = compare(spark.newSession(), "frazil", warehouse, expected_dir) and equal
         return equal
     finally:
         spark.stop()

@@ -362,6 +362,19 @@ trades.appendTo('t', { late: { table: 'x' } })
 // @ts-expect-error there is no direction down
 trades.appendTo('t', { sortBy: ['price down'] })
 
+// Properties are strings, and the codec one that Frazil writes.
+trades.appendTo('t', {
+  properties: { 'write.parquet.compression-codec': 'snappy', 'write.parquet.page-row-limit': '1000', x: 'y' },
+})
+candles.appendTo('t', { properties: {}, late: { properties: { 'write.parquet.compression-codec': 'gzip' } } })
+kafka('x', { ...good, deadLetters: { properties: { owner: 'me' } } })
+// @ts-expect-error lz4 is not written
+trades.appendTo('t', { properties: { 'write.parquet.compression-codec': 'lz4' } })
+// @ts-expect-error a number is no string
+trades.appendTo('t', { properties: { 'write.parquet.page-row-limit': 1000 } })
+// @ts-expect-error nor in the late table
+candles.appendTo('t', { late: { properties: { 'write.parquet.page-row-limit': 1000 } } })
+
 // A revising stream cannot be appended.
 declare const revising: Stream<(typeof trades)['columns'], 'revising'>
 // @ts-expect-error what revises must be upserted

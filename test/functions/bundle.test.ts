@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Bundles, bundle } from '../../functions/bundle.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'frazil-bundle-'))
+const pipeline = join(import.meta.dirname, 'trades.ts')
+const run = promisify(execFile)
+const MB = 1024 * 1024
+
+let bundles: Bundles
+beforeAll(async () => {
+  bundles = await bundle({ pipeline, outDir: join(dir, 'first') })
+})
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+test('ingest is small, and has no code that only commit or a command needs', () => {
+  const { bytes, bytesWithoutSdk, inputs } = bundles.ingest
+  expect(bytesWithoutSdk).toBeLessThan(1 * MB)
+  expect(bytes).toBeLessThan(2 * MB)
+  const used = Object.keys(inputs).filter((path) => inputs[path] > 0)
+  expect(used).toContain('functions/ingest-handler.ts')
+  expect(used.filter((path) => /glue|duckdb|kafkajs|parquet|iceberg|lib\/(?:cli|maintenance)\/|commit-until/.test(path))).toEqual(
+    [],
+  )
+  expect(used.filter((path) => path.startsWith('lib/local/'))).toEqual(['lib/local/system.ts'])
+})
+
+test('commit has no query engine and no Kafka client in it', () => {
+  const used = Object.keys(bundles.commit.inputs)
+  expect(used).toContain('lib/aws/glue-catalog.ts')
+  expect(used.filter((path) => /duckdb|kafkajs|lib\/cli\//.test(path))).toEqual([])
+})
+
+test('what is counted as SDK is all that comes from packages', () => {
+  for (const { inputs, bytesWithoutSdk } of Object.values(bundles)) {
+    const own = Object.entries(inputs).filter(([path]) => !path.includes('node_modules/'))
+    const ownBytes = own.reduce((sum, [, bytes]) => sum + bytes, 0)
+    // What esbuild adds itself: the banner and a few helpers.
+    expect(bytesWithoutSdk - ownBytes).toBeLessThan(5000)
+    expect(ownBytes).toBeGreaterThan(50_000)
+  }
+})
+
+test('the same pipeline gives the same bytes, wherever they are written', async () => {
+  const again = await bundle({ pipeline, outDir: join(dir, 'elsewhere/second') })
+  for (const name of ['ingest', 'commit'] as const)
+    expect(readFileSync(again[name].file).equals(readFileSync(bundles[name].file)), name).toBe(true)
+})
+
+test('a function is one file in a folder of its own, its source map beside the folder', () => {
+  expect(readdirSync(join(dir, 'first')).sort()).toEqual(['commit', 'commit.mjs.map', 'ingest', 'ingest.mjs.map'])
+  for (const name of ['commit', 'ingest']) expect(readdirSync(join(dir, 'first', name))).toEqual(['index.mjs'])
+})
+
+/** Imports a bundle in a process of its own, and tells what it exports or says. */
+async function importing(file: string, env: Record<string, string>): Promise<string> {
+  const code = `import(${JSON.stringify(pathToFileURL(file).href)}).then((m) => console.log(Object.keys(m), typeof m.handler), (e) => console.log(e.message))`
+  const { stdout } = await run(process.execPath, ['--eval', code], { env })
+  return stdout.trim()
+}
+
+test('a bundle runs with nothing beside it, and says in one line what its environment lacks', async () => {
+  const env = { FRAZIL_LOG_TABLE: 'logs', FRAZIL_STAGING: 's3://lake/staging/', AWS_REGION: 'us-east-1' }
+  expect(await importing(bundles.ingest.file, env)).toBe("[ 'handler' ] function")
+  expect(await importing(bundles.commit.file, { ...env, FRAZIL_WAREHOUSE: 's3://lake/' })).toBe("[ 'handler' ] function")
+  expect(await importing(bundles.commit.file, env)).toBe(
+    'Cannot start commit: expected variable FRAZIL_WAREHOUSE, found none. Set it.',
+  )
+})
+
+test('a pipeline outside the repository may import frazil, and other files of its own', async () => {
+  const home = join(dir, 'user')
+  mkdirSync(home)
+  writeFileSync(join(home, 'names.ts'), "export const topic: string = 'orders'\n")
+  writeFileSync(
+    join(home, 'orders.ts'),
+    `import { column, kafka, pipeline, seconds, timestampMillis } from 'frazil'
+import { topic } from './names.ts'
+const orders = kafka(topic, {
+  partitions: 1,
+  schema: { id: column.string(), ts: column.long() },
+  computed: { at: (c) => timestampMillis(c.ts) },
+  eventTime: 'at',
+  watermark: { delay: seconds(1) },
+})
+export default pipeline('orders', { sinks: [orders.appendTo('raw_orders')] })
+`,
+  )
+  const { ingest } = await bundle({ pipeline: join(home, 'orders.ts'), outDir: join(dir, 'orders') })
+  const env = { FRAZIL_LOG_TABLE: 'logs', FRAZIL_STAGING: 's3://lake/staging/', AWS_REGION: 'us-east-1' }
+  expect(await importing(ingest.file, env)).toBe("[ 'handler' ] function")
+})
+
+test.each([
+  ['is not there', undefined, /expected a pipeline file, found none/],
+  ['does not parse', 'export default pipeline(', /Unexpected end of file at .*broken\.ts:\d+:\d+/],
+  ['exports nothing as default', 'export const a = 1', /No matching export in ".*broken\.ts" for import "default"/],
+  [
+    'imports what is not there',
+    "import './nowhere.ts'\nexport default 1",
+    /Could not resolve "\.\/nowhere\.ts" at .*broken\.ts:1:7/,
+  ],
+])('a pipeline file that %s is told in one line', async (_, text, message) => {
+  const file = join(dir, 'broken.ts')
+  rmSync(file, { force: true })
+  if (text !== undefined) writeFileSync(file, text)
+  const bundling = bundle({ pipeline: file, outDir: join(dir, 'broken') })
+  await expect(bundling).rejects.toMatchObject({ kind: 'Usage', message: expect.stringMatching(message) })
+  await expect(bundling).rejects.toThrow(/^Cannot bundle [^\n]*$/)
+})
+
+test('the command prints sizes as JSON, and fails with 2 when it cannot run', async () => {
+  const command = join(import.meta.dirname, '../../functions/bundle.ts')
+  const { stdout } = await run(process.execPath, [command, pipeline, '--out', join(dir, 'command')])
+  const { bytes, bytesWithoutSdk } = bundles.ingest
+  expect(JSON.parse(stdout).ingest).toEqual({ file: join(dir, 'command/ingest/index.mjs'), bytes, bytesWithoutSdk })
+  await expect(run(process.execPath, [command])).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^Cannot bundle: expected one pipeline file/),
+  })
+})

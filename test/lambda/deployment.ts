@@ -1,0 +1,88 @@
+import { CreateBucketCommand } from '@aws-sdk/client-s3'
+import { parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import type { ClientOptions } from '../../lib/aws/clients.ts'
+import { dynamoClient, openDynamoLog } from '../../lib/aws/dynamo-log.ts'
+import { createLogTable } from '../../lib/aws/dynamo-table.ts'
+import { openGlueCatalog } from '../../lib/aws/glue-catalog.ts'
+import { openS3Objects, s3Client } from '../../lib/aws/s3-objects.ts'
+import { loadTable, planFiles } from '../../lib/iceberg/scan.ts'
+import { uniqueName } from '../aws/services.ts'
+import { type Gateway, openGateway } from './gateway.ts'
+import { type FunctionOptions, type LambdaFunction, lambdaFunction } from './host.ts'
+
+/** The functions of a pipeline on stores of their own. */
+export interface Deployment {
+  readonly gateway: Gateway
+  /** What a function is told by its environment. `commit` only: the warehouse. */
+  readonly environment: { readonly ingest: Readonly<Record<string, string>>; readonly commit: Readonly<Record<string, string>> }
+  /** Functions whose calls to AWS go by the gateway. */
+  start(kind: 'ingest' | 'commit', options?: Partial<FunctionOptions>): LambdaFunction
+  /** Rows of a table, read from the files that its metadata names. */
+  rows(table: string): Promise<Record<string, unknown>[]>
+  /** Rows by the table's own count. */
+  count(table: string): Promise<number>
+  close(): Promise<void>
+}
+
+export async function deploy(files: { ingest: string; commit: string }, client: Required<ClientOptions>): Promise<Deployment> {
+  const [bucket, logTable] = [uniqueName('lake'), uniqueName('log')]
+  const namespace = bucket.replaceAll('-', '_')
+  const gateway = await openGateway(client.endpoint)
+  const s3 = s3Client(client)
+  const dynamo = dynamoClient(client)
+  await s3.send(new CreateBucketCommand({ Bucket: bucket }))
+  await createLogTable(dynamo, logTable)
+  const objects = openS3Objects({ client: s3 })
+  const catalog = openGlueCatalog(client)
+  const shared = {
+    AWS_ENDPOINT_URL: gateway.endpoint,
+    AWS_REGION: client.region,
+    AWS_ACCESS_KEY_ID: client.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: client.credentials.secretAccessKey,
+    NAMESPACE: namespace,
+    FRAZIL_LOG_TABLE: logTable,
+    FRAZIL_STAGING: `s3://${bucket}/staging/`,
+  }
+  const environment = { ingest: shared, commit: { ...shared, FRAZIL_WAREHOUSE: `s3://${bucket}/tables/` } }
+  const started: LambdaFunction[] = []
+  const load = (name: string) => loadTable(catalog, objects, { namespace, name })
+  return {
+    gateway,
+    environment,
+    start(kind, options = {}) {
+      const all = { ...options, file: files[kind], environment: { ...environment[kind], ...options.environment } }
+      const made = lambdaFunction(all)
+      started.push(made)
+      return made
+    },
+    async rows(name) {
+      const table = await load(name)
+      const rows: Record<string, unknown>[] = []
+      if (table === undefined) return rows
+      for (const { file } of await planFiles(objects, table.metadata)) {
+        const bytes = await objects.get(file.filePath)
+        if (bytes === undefined) throw new Error(`no file ${file.filePath}`)
+        rows.push(...(await parquetReadObjects({ file: new Uint8Array(bytes).buffer, compressors })))
+      }
+      return rows
+    },
+    async count(name) {
+      const table = await load(name)
+      const { snapshots, 'current-snapshot-id': current } = table?.metadata ?? { snapshots: [] }
+      return Number(snapshots.find((snapshot) => snapshot['snapshot-id'] === current)?.summary['total-records'] ?? 0)
+    },
+    async close() {
+      for (const one of started) one.reset()
+      await gateway.close()
+      objects.close()
+      catalog.close()
+      s3.destroy()
+      dynamo.destroy()
+    },
+  }
+}
+
+/** DynamoDB logs as this process sees them: for what no function does. */
+export const logOf = (deployment: Deployment, client: ClientOptions) =>
+  openDynamoLog({ ...client, table: deployment.environment.ingest.FRAZIL_LOG_TABLE })
