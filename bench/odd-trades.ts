@@ -23,7 +23,7 @@ const trade = (t: TradeText, changed: Partial<TradeText>) => {
   return `{"symbol":"${u.symbol}","ts":${u.ts},"price":${u.price},"qty":${u.qty},"side":${u.side}}`
 }
 
-/** Dead letters, one for each decoding rule of DESIGN section 3. */
+/** Dead letters, one for each decoding rule of docs/reference/json-decoding.md. */
 export const POISON: readonly Write[] = [
   (t) => trade(t, {}).slice(0, 40),
   (t) => `${trade(t, {})}}`,

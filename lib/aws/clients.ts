@@ -17,7 +17,7 @@ export interface CallBudget {
 
 /** Reads, conditional puts that recognise themselves, and puts of immutable names: harmless to repeat. */
 export const REPEATABLE: CallBudget = { attempts: 4, connectMs: 1000, answerMs: 10_000 }
-/** The catalog's swap: one try, for a repeated one would take its own first success for a conflict (PROTOCOL-REVIEW 10). */
+/** The catalog's swap: one try, for a repeated one would take its own first success for a conflict (protocol rule 10). */
 export const ONCE: CallBudget = { attempts: 1, connectMs: 1000, answerMs: 20_000 }
 
 /** Options that all clients share. Tests pass `endpoint` and credentials; in production the environment has them. */

@@ -188,7 +188,7 @@ export function openDynamoLog(options: DynamoLogOptions): DynamoLog {
               Item: { log: { S: key }, slot: numeric(slot), value: { S: value } },
               ConditionExpression: 'attribute_not_exists(#slot)',
               ExpressionAttributeNames: { '#slot': 'slot' },
-              // One read less, and no moment between: a client's retry finds its own first try here (PROTOCOL-REVIEW 4).
+              // One read less, and no moment between: a client's retry finds its own first try here (protocol rule 4).
               ReturnValuesOnConditionCheckFailure: 'ALL_OLD',
             }),
           )
@@ -221,7 +221,7 @@ export function openDynamoLog(options: DynamoLogOptions): DynamoLog {
       checkTrim(key, floor)
       if (floor === 0) return
       await raiseFloor(key, floor)
-      // The tail stays whatever the floor: it holds the next offset and the watermark (PROTOCOL-REVIEW 3). It can only rise.
+      // The tail stays whatever the floor: it holds the next offset and the watermark (protocol rule 3). It can only rise.
       const tail = await last(key)
       const end = Math.min(floor, tail === undefined ? 0 : numberOf(tail, 'slot', key) - 1)
       const all = { key, first: FLOOR_SLOT + 1, end, maxItems: Number.POSITIVE_INFINITY, ProjectionExpression: '#slot' }

@@ -94,7 +94,8 @@ export function asOurs(cause: unknown, call: Call): FrazilError {
     )
   if (REGION.has(name) || status === 301)
     return because(usage, `it lies in another region (${said}). Set AWS_REGION to that one.`)
-  if (/^Region is missing|^Region not accepted/.test(said)) return because(usage, 'expected a region, found none. Set AWS_REGION.')
+  if (/^Region is missing|^Region not accepted/.test(said))
+    return because(usage, 'expected a region, found none. Set AWS_REGION.')
   if (MISSING.has(name))
     return because(
       usage,

@@ -36,7 +36,7 @@ export function glueClient(options: ClientOptions = {}, budget: CallBudget = ONC
 /**
  * Tables in Glue's Data Catalog, entered as Iceberg's Java library does, so that Athena, Spark and all others find them. The
  * version token is Glue's `VersionId`, which an update names and Glue compares. Writes are tried once: a repeated one would
- * take its own success for another's (PROTOCOL-REVIEW 10). Nothing is deleted, and no old versions are
+ * take its own success for another's (protocol rule 10). Nothing is deleted, and no old versions are
  * archived (`SkipArchive`): Glue allows a table 100,000 of them.
  *
  * Permissions: glue:GetDatabases, GetTable, GetTables, CreateDatabase, CreateTable, UpdateTable on catalog, database and
@@ -143,7 +143,7 @@ export function openGlueCatalog({ client, catalogId, ...options }: GlueCatalogOp
     async swap(id, expected, metadataLocation) {
       await checkOnce(writes)
       // Versions count anew when a table is dropped and made again, so the version alone would take the new table for the old
-      // one (PROTOCOL-REVIEW 15). Between this look and the update only the version holds, as in Iceberg's own library.
+      // one (protocol rule 15). Between this look and the update only the version holds, as in Iceberg's own library.
       const entry = await entryOf(id)
       if (entry?.version !== expected.version || entry.metadataLocation !== expected.metadataLocation) return false
       try {

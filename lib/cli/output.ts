@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
-import { type ErrorKind, FrazilError, messageOf } from '../errors.ts'
+import { type ErrorKind, FrazilError, messageOf, unavailable } from '../errors.ts'
 
-/** What scripts rely on (DESIGN 8). */
+/** What scripts rely on (docs/reference/cli.md). */
 export const EXIT = { fine: 0, finding: 1, couldNotRun: 2, interrupted: 130 } as const
 
 /** How a command speaks: data to stdout, all else to stderr. */
@@ -48,11 +48,11 @@ export async function flushed(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) await new Promise<void>((done) => stream.write('', () => done()))
 }
 
-/** A reader that has seen enough (`frazil query … | head`) ends the command, and that is no failure. */
-export function endQuietlyWithoutReader(): void {
+/** A reader that has seen enough (`frazil query … | head`) ends the command, and that is no failure; a full disk is one. */
+export function endWithoutReader(json: boolean): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit(EXIT.fine)
+    if (error.code === 'EPIPE') process.exit(EXIT.fine)
+    process.exit(reportFailure(unavailable(`Cannot write the output: ${error.message}. Check where it goes.`), json))
   })
   process.stderr.on('error', () => {})
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { invalidPipeline, usage } from '../errors.ts'
 import type { WarehouseFlags } from './arguments.ts'
-import { EXIT, endQuietlyWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
+import { EXIT, endWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
 import type { QueryFlags } from './query.ts'
 import type { RunFlags } from './run.ts'
 
@@ -11,8 +11,8 @@ import type { RunFlags } from './run.ts'
  * not wait for DuckDB. Resolves to the exit code.
  */
 export async function main(args: readonly string[]): Promise<number> {
-  endQuietlyWithoutReader()
   const json = asksForJson(args)
+  endWithoutReader(json)
   // An await that nothing can ever settle, in a pipeline file, would end Node without a word.
   process.once('beforeExit', () => process.exit(reportFailure(invalidPipeline(NEVER_SETTLED), json)))
   let code: number = EXIT.fine

@@ -4,12 +4,17 @@ import { type WarehouseFlags, warehouseOf } from './arguments.ts'
 import { counted, shownCount } from './format.ts'
 import { EXIT, type Output, tableWidth } from './output.ts'
 import { type ReadWarehouse, readWarehouse, tableName } from './read-warehouse.ts'
-import { statementCount } from './sql-tokens.ts'
+import { sqlTokens, statementCount } from './sql-tokens.ts'
 import { type Cell, renderTable, styled } from './table.ts'
 
 export interface QueryFlags extends WarehouseFlags {
   readonly format?: 'table' | 'json' | 'csv'
 }
+
+/** How statements begin that only read; COPY writes where the user says. */
+const QUERIES: ReadonlySet<string> = new Set(
+  'SELECT FROM WITH VALUES TABLE DESCRIBE DESC SHOW SUMMARIZE EXPLAIN PIVOT UNPIVOT COPY'.split(' '),
+)
 
 /** A table must know all its rows before it can be drawn; json and csv stream any number. */
 const MAX_TABLE_ROWS = 10_000
@@ -22,6 +27,11 @@ export async function queryCommand(sql: string, flags: QueryFlags, output: Outpu
       statements === 0
         ? 'Cannot run the query: expected an SQL statement, found none.'
         : `Cannot run the query: expected one SQL statement, found ${statements}. Run them one by one.`,
+    )
+  const [first] = sqlTokens(sql).filter((token) => token.text !== ';' && token.text !== '(')
+  if (!QUERIES.has(first.text.toUpperCase()))
+    throw usage(
+      `Cannot run the query: expected SELECT, COPY … TO or another statement that reads, found ${first.text.toUpperCase()}. A query changes nothing.`,
     )
   const warehouse = await readWarehouse(warehouseOf(flags))
   try {

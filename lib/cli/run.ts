@@ -1,6 +1,7 @@
 import { usage } from '../errors.ts'
 import type { RunSource, RunSummary } from '../local/run.ts'
 import type { Plan } from '../pipeline/plan.ts'
+import { MAX_PARTITIONS } from '../pipeline/source.ts'
 import {
   existingFile,
   parseBrokers,
@@ -23,9 +24,6 @@ export interface RunFlags extends WarehouseFlags {
   readonly untilEnd: boolean
   readonly commitInterval: string
 }
-
-/** Kafka's brokers stop long before. */
-const MAX_PARTITIONS = 10_000
 
 /** npm sends on a Ctrl-C that the terminal has sent already: signals this close together are one. */
 const SAME_SIGNAL_MS = 1000

@@ -70,7 +70,7 @@ interface Column {
 }
 
 /**
- * A decoder of JSON objects into columns by DESIGN section 3 "JSON decoding" (RFC 8259, UTF-8). No object is made per
+ * A decoder of JSON objects into columns by the rules of docs/reference/json-decoding.md (RFC 8259, UTF-8). No object is made per
  * record: one pass over the bytes writes into typed arrays. A record is rejected for its first defect of grammar, else
  * for its first column (in field order) that is missing, null though required, of the wrong type or out of range.
  *

@@ -18,7 +18,7 @@ export interface AppendFiles {
   readonly objects: Objects
   readonly random: Random
   readonly nowMs: number
-  /** New to the table. None is fine: the snapshot then only carries summary and properties (PROTOCOL-REVIEW 12). */
+  /** New to the table. None is fine: the snapshot then only carries summary and properties (protocol rule 12). */
   readonly files: readonly DataFile[]
   /** The caller's own summary fields; the standard ones are added. */
   readonly summary: Readonly<Record<string, string>>

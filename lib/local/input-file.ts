@@ -83,7 +83,9 @@ function onlySource(plan: Plan): SourcePlan {
 async function pinned(options: InputFileOptions, source: SourcePlan): Promise<InputPin> {
   const name = options.file.slice(options.file.lastIndexOf('/') + 1)
   const before = options.pin.value
-  const key = source.key ?? null
+  // The JSON key: it is what lines are spread by.
+  const field = source.input.find(({ name }) => name === source.key)
+  const key = field?.jsonKey ?? field?.name ?? null
   if (before === undefined) {
     const partitions = options.partitions ?? source.partitions ?? DEFAULT_PARTITIONS
     const sha256 = createHash('sha256').digest('hex')

@@ -176,7 +176,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
   }
 }
 
-/** The broker's end must be at least where staging stands (PROTOCOL-REVIEW 8). */
+/** The broker's end must be at least where staging stands (protocol rule 8). */
 async function assertSameTopic(
   connection: Awaited<ReturnType<typeof connectKafka>>,
   topic: string,

@@ -51,7 +51,7 @@ const READ_UNCOMMITTED = 0
 
 /**
  * kafkajs's admin asks for ends as a reader of committed records sees them; an open transaction's records lie beyond that
- * end, and the proof of idleness must count them (PROTOCOL-REVIEW 24). Its own cluster object can ask the other way, and is
+ * end, and the proof of idleness must count them (protocol rule 24). Its own cluster object can ask the other way, and is
  * reached through a symbol. The version of kafkajs is pinned; another one fails here, loudly.
  */
 function uncommittedCluster(kafka: Kafka): Cluster {

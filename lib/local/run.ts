@@ -65,7 +65,7 @@ const COMMIT_AT_BYTES = 64 * 1024 * 1024
 /** How long a followed source that said "nothing for now" is left alone. */
 const FOLLOW_PAUSE_MS = 200
 
-/** The whole pipeline in this process: source → ingest here, commit in a worker thread (DESIGN 8). */
+/** The whole pipeline in this process: source → ingest here, commit in a worker thread. */
 export async function run(options: RunOptions): Promise<RunSummary> {
   const startedMs = performance.now()
   const taken = await takeWarehouse(options.warehouse)

@@ -40,7 +40,7 @@ export function openSqliteLog(path: string, options: SqliteLogOptions = {}): Sql
   const raise = database.prepare(
     'INSERT INTO floors (key, floor) VALUES (?, ?) ON CONFLICT DO UPDATE SET floor = max(floor, excluded.floor)',
   )
-  // The tail stays whatever the floor: it holds the next offset and the watermark (PROTOCOL-REVIEW 3).
+  // The tail stays whatever the floor: it holds the next offset and the watermark (protocol rule 3).
   const sweep = database.prepare(`
     DELETE FROM log WHERE key = ?1 AND slot <= (SELECT floor FROM floors WHERE key = ?1)
       AND slot < (SELECT max(slot) FROM log WHERE key = ?1)`)

@@ -4,7 +4,7 @@ import { type AggregateNode, fieldOf, type RowNode, sourceOf } from './nodes.ts'
 
 /**
  * What the state of an operator means, as 16 hex digits: two definitions with one fingerprint can go on with each other's
- * open windows (PROTOCOL-REVIEW 19). It covers keys, window, lateness, aggregates, filters, the event time, and how each
+ * open windows (protocol rule 19). It covers keys, window, lateness, aggregates, filters, the event time, and how each
  * column these use comes about, from its JSON key on. It leaves out ids, tables, columns that are not used, the watermark's
  * delay, and all source text of callbacks: bundlers change it.
  */

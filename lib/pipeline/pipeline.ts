@@ -39,11 +39,23 @@ export function pipeline(name: string, options: PipelineOptions): Pipeline {
   const made: Pipeline = Object.freeze({
     kind: 'pipeline',
     name: checkedName,
-    namespace: checkName(`${what} in a namespace`, options.namespace ?? checkedName),
+    namespace: namespaceName(what, options.namespace ?? checkedName),
     sinks: Object.freeze(sinks.map((sink: unknown) => sinkNode(what, sink))),
   })
   planOf(made)
   return made
+}
+
+/** Schemas that SQL engines keep for themselves: tables there could be written but not asked for. */
+const ENGINES_OWN = ['information_schema', 'memory', 'pg_catalog', 'system', 'temp']
+
+function namespaceName(what: string, name: unknown): string {
+  const checked = checkName(`${what} in a namespace`, name)
+  if (ENGINES_OWN.includes(checked))
+    throw invalidPipeline(
+      `Cannot ${what}: SQL engines keep the namespace ${checked} for themselves. Choose another name, or set namespace.`,
+    )
+  return checked
 }
 
 function sinkNode(what: string, sink: unknown): AppendNode {

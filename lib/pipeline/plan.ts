@@ -72,7 +72,7 @@ export interface AggregatePlan {
   readonly aggregates: readonly Aggregate[]
   /**
    * Hash of the definition's data (keys, window, aggregates, steps, types), hex. Slices of state carry it; commit
-   * refuses only one it does not know (PROTOCOL-REVIEW 19).
+   * refuses only one it does not know (protocol rule 19).
    */
   readonly fingerprint: string
   /** Table of results: keys, window_start, window_end, aggregates, in that order. */

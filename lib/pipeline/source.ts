@@ -84,6 +84,9 @@ export function kafka<const S extends InputSchema, X extends Schema, const E ext
 /** The options as plain JavaScript may hand them in. */
 type UncheckedOptions = { readonly [K in keyof KafkaOptions<InputSchema, Schema, string>]: unknown }
 
+/** Kafka's brokers stop long before. */
+export const MAX_PARTITIONS = 10_000
+
 const OPTIONS = ['schema', 'computed', 'eventTime', 'watermark', 'id', 'partitions', 'key', 'deadLetters']
 
 function sourceNode(topic: unknown, options: UncheckedOptions): SourceNode {
@@ -193,8 +196,10 @@ function keyColumn(what: string, name: unknown, input: Fields): string | undefin
 
 function partitionCount(what: string, partitions: unknown): number | undefined {
   if (partitions === undefined) return undefined
-  if (typeof partitions !== 'number' || !Number.isSafeInteger(partitions) || partitions < 1)
-    throw invalidPipeline(`Cannot ${what}: expected partitions to be a whole number of 1 or more, found ${shown(partitions)}.`)
+  if (typeof partitions !== 'number' || !Number.isSafeInteger(partitions) || partitions < 1 || partitions > MAX_PARTITIONS)
+    throw invalidPipeline(
+      `Cannot ${what}: expected partitions to be a whole number from 1 to ${MAX_PARTITIONS}, found ${shown(partitions)}.`,
+    )
   return partitions
 }
 

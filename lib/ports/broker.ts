@@ -4,7 +4,7 @@ export interface Broker {
   partitions(topic: string): Promise<readonly number[]>
   /**
    * True when a read from `offset` reaches the broker's (read-uncommitted) end without a record: the proof of idleness
-   * (PROTOCOL-REVIEW 24). It must ask the broker at the time of the call.
+   * (protocol rule 24). It must ask the broker at the time of the call.
    */
   nothingUnread(topic: string, partition: number, offset: number): Promise<boolean>
 }

@@ -19,7 +19,7 @@ export interface TableDescription {
 }
 
 /**
- * The third compare-and-set: a table's metadata pointer. No retries live below this interface (PROTOCOL-REVIEW 10).
+ * The third compare-and-set: a table's metadata pointer. No retries live below this interface (protocol rule 10).
  */
 export interface Catalog {
   load(table: TableId): Promise<TablePointer | undefined>

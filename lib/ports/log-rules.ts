@@ -3,7 +3,7 @@ import { corrupt, refused } from '../errors.ts'
 import { MAX_LOG_VALUE_BYTES } from './log.ts'
 
 /**
- * What every Log adapter checks before a put: slots count from 1, and a value fits its bound (PROTOCOL-REVIEW 27). Both are
+ * What every Log adapter checks before a put: slots count from 1, and a value fits its bound (protocol rule 27). Both are
  * defects of the caller, found before anything is written. Throws `Refused`.
  */
 export function checkPut(key: string, slot: number, value: string): void {

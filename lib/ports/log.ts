@@ -8,10 +8,10 @@ export interface LogItem {
   readonly value: string
 }
 
-/** `won: false` tells what holds the slot, so that a writer can recognise its own earlier put (PROTOCOL-REVIEW 4). */
+/** `won: false` tells what holds the slot, so that a writer can recognise its own earlier put (protocol rule 4). */
 export type PutResult = { readonly won: true } | { readonly won: false; readonly existing: string }
 
-/** Values are at most this many bytes of UTF-8 (PROTOCOL-REVIEW 27): every tail read pays for them. */
+/** Values are at most this many bytes of UTF-8 (protocol rule 27): every tail read pays for them. */
 export const MAX_LOG_VALUE_BYTES = 4096
 
 /**
@@ -26,6 +26,6 @@ export interface Log {
   read(key: string, after: number, maxItems: number): Promise<readonly LogItem[]>
   /** Trim floors, in the order of `keys`: slots <= floor may be gone. One batch read. */
   floors(keys: readonly string[]): Promise<readonly number[]>
-  /** Raises the floor (never lowers it) and only then deletes the slots at or below it (PROTOCOL-REVIEW 2). */
+  /** Raises the floor (never lowers it) and only then deletes the slots at or below it (protocol rule 2). */
   trim(key: string, floor: number): Promise<void>
 }

@@ -3,7 +3,7 @@ import type { StagingEntry, StagingTail } from './staging.ts'
 export type AdvanceVerdict =
   /** The watermark is there already. */
   | { readonly verdict: 'AlreadyIn' }
-  /** Put this entry, if the broker proves that nothing is unread from `from` on (PROTOCOL-REVIEW 24). */
+  /** Put this entry, if the broker proves that nothing is unread from `from` on (protocol rule 24). */
   | { readonly verdict: 'Prove'; readonly from: number; readonly slot: number; readonly entry: StagingEntry }
 
 /**

@@ -8,7 +8,7 @@ export interface PartitionProgress {
   readonly slot: number
   /** Kafka offset after the last consumed record; null: none known yet. */
   readonly next: number | null
-  /** Milliseconds; null counts as minus infinity (PROTOCOL-REVIEW 22). */
+  /** Milliseconds; null counts as minus infinity (protocol rule 22). */
   readonly watermark: number | null
 }
 
@@ -29,7 +29,7 @@ export interface StateRef {
 export type Intent<F> = { readonly kind: 'addFiles'; readonly files: readonly F[] }
 
 export interface TableProgress {
-  /** Pinned: a table of this name with another uuid is another table (PROTOCOL-REVIEW 15). */
+  /** Pinned: a table of this name with another uuid is another table (protocol rule 15). */
   readonly uuid: string
   /** The last checkpoint with work for this table, and its marker once that is applied; 0: never touched (12). */
   readonly need: number
@@ -56,7 +56,7 @@ export interface CheckpointBody<F> {
   readonly intents: Readonly<Record<string, readonly Intent<F>[]>>
 }
 
-/** Partitions that joined since the body was written, with the closed watermark as their floor (PROTOCOL-REVIEW 23). */
+/** Partitions that joined since the body was written, with the closed watermark as their floor (protocol rule 23). */
 export interface Opened {
   readonly source: string
   readonly topic: string
@@ -124,25 +124,36 @@ export function ranges(partitions: readonly number[]): [number, number][] {
   return result
 }
 
+/** What a checkpoint asks of the definition that goes on from it. */
+export interface Definition {
+  readonly sources: Readonly<Record<string, { readonly topic: string }>>
+  readonly operators: Readonly<Record<string, { readonly fingerprint: string }>>
+}
+
 /**
- * Why a definition cannot go on from a checkpoint: each source it has read must still be there and read the same topic. Left
- * alone, another topic's first records would stand in logs that the checkpoint believes to have consumed.
+ * Why a definition cannot go on from a checkpoint. Each source it has read must still be there and read the same topic: another
+ * topic's first records would stand in logs that the checkpoint believes to have consumed. Each operator with open windows
+ * must be there as it was (protocol rule 19).
  */
-export function foreignSource<F>(
-  last: Pick<Checkpoint<F>, 'topics'>,
-  sources: Readonly<Record<string, { readonly topic: string }>>,
-): string | undefined {
+export function whyForeign<F>(last: Pick<Checkpoint<F>, 'topics' | 'body'>, definition: Definition): string | undefined {
+  const { sources, operators } = definition
   for (const [source, topic] of Object.entries(last.topics)) {
     if (!Object.hasOwn(sources, source)) return `it has read source ${source} (topic ${topic}), which this definition lacks`
     if (sources[source].topic !== topic)
       return `its source ${source} has read topic ${topic}, found topic ${sources[source].topic}`
   }
+  for (const [id, refs] of Object.entries(last.body?.state ?? {}))
+    for (const { fingerprint } of refs) {
+      if (!Object.hasOwn(operators, id)) return `the windows of ${id} are open, and this definition lacks them`
+      if (operators[id].fingerprint !== fingerprint)
+        return `the windows of ${id} are open, and this definition has them otherwise (state ${fingerprint}, found ${operators[id].fingerprint})`
+    }
   return undefined
 }
 
 /**
  * The entry that lets partitions join, or undefined when all of them are in. It carries the last checkpoint forward: same
- * body, same needs, same watermark; so a window can never close on a partition nobody counted (PROTOCOL-REVIEW 23).
+ * body, same needs, same watermark; so a window can never close on a partition nobody counted (protocol rule 23).
  */
 export function decideOpen<F>(
   last: Checkpoint<F> | undefined,
@@ -161,7 +172,7 @@ export function decideOpen<F>(
 
 /**
  * The pipeline's watermark: the least over every partition of every source, those without an entry counting as minus
- * infinity, and never below what was closed before (PROTOCOL-REVIEW 22, 23).
+ * infinity, and never below what was closed before (protocol rules 22, 23).
  */
 export function closedWatermark(previous: number | null, partitions: Iterable<PartitionProgress>): number | null {
   let least = Number.POSITIVE_INFINITY
@@ -173,7 +184,7 @@ export function closedWatermark(previous: number | null, partitions: Iterable<Pa
   return watermark === Number.NEGATIVE_INFINITY ? null : watermark
 }
 
-/** What never falls must not fall from one checkpoint to the next (PROTOCOL-REVIEW 28). */
+/** What never falls must not fall from one checkpoint to the next (protocol rule 28). */
 export function assertSucceeds<F>(last: Checkpoint<F>, next: CheckpointBody<F>): void {
   const fail = (what: string) => corrupt(`Cannot append checkpoint ${next.n}: ${what}.`)
   if (next.n !== last.n + 1) throw fail(`expected it to follow ${last.n}`)

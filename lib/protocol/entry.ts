@@ -1,7 +1,7 @@
 import { corrupt, refused } from '../errors.ts'
 import { MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
 
-/** The entries of both logs are JSON with a version, 4 KB at most: every tail read pays for them (PROTOCOL-REVIEW 27). */
+/** The entries of both logs are JSON with a version, 4 KB at most: every tail read pays for them (protocol rule 27). */
 export interface Versioned {
   readonly v: 1
 }

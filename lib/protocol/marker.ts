@@ -32,7 +32,7 @@ export function markersOf(properties: Readonly<Record<string, string>>): Readonl
   return markers
 }
 
-/** Why a table that exists is not this pipeline's in this incarnation; undefined when it is (PROTOCOL-REVIEW 15). */
+/** Why a table that exists is not this pipeline's in this incarnation; undefined when it is (protocol rule 15). */
 export function foreignTable(
   properties: Readonly<Record<string, string>>,
   pipeline: string,
@@ -80,7 +80,7 @@ export interface ExpectedTable {
 }
 
 /**
- * Decides what a table needs, from the base that the swap will replace (PROTOCOL-REVIEW 10, 12, 15). Its marker must be just
+ * Decides what a table needs, from the base that the swap will replace (protocol rules 10, 12, 15). Its marker must be just
  * where the logs say: at its need, or one need before while the last checkpoint is being applied. Anything else means that
  * the table or the logs were rolled back, restored or replaced.
  */

@@ -1,6 +1,6 @@
 /**
  * Names of logs and objects. They say for which slot or checkpoint a thing was written, so that its fate can be decided
- * later from the logs alone (PROTOCOL-REVIEW 6, 13).
+ * later from the logs alone (protocol rules 6, 13).
  */
 
 /** One staging log per pipeline, source, incarnation, topic and partition. None of the parts may hold a slash. */

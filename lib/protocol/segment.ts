@@ -2,7 +2,7 @@ import { corrupt } from '../errors.ts'
 
 /**
  * A segment: the slices of one handler call back to back, then a footer that names every (log, slot) pair it was written
- * for, so that each pair's fate can be decided alone when segments are cleaned (PROTOCOL-REVIEW 6). Layout: slices, footer
+ * for, so that each pair's fate can be decided alone when segments are cleaned (protocol rule 6). Layout: slices, footer
  * JSON (UTF-8), its length (uint32 little endian), `FZG1`.
  */
 export interface SegmentPair {

@@ -12,7 +12,7 @@ export interface SliceRef {
   readonly length: number
 }
 
-/** The last record of a partition that was staged, kept to notice a topic made anew (PROTOCOL-REVIEW 8). */
+/** The last record of a partition that was staged, kept to notice a topic made anew (protocol rule 8). */
 export interface LastRecord {
   readonly offset: number
   readonly timestamp: number | null
@@ -25,7 +25,7 @@ export interface LastRecord {
 export interface StagingEntry {
   readonly v: 1
   readonly kind: 'records' | 'advance'
-  /** Unique to one put, so that a writer whose put timed out knows its own (PROTOCOL-REVIEW 4). */
+  /** Unique to one put, so that a writer whose put timed out knows its own (protocol rule 4). */
   readonly writer: string
   /** Where the entry before ended; for a log's first records, their first offset. Null: no offset is known yet. */
   readonly from: number | null
@@ -34,7 +34,7 @@ export interface StagingEntry {
   readonly records: number
   readonly deadLetters: number
   readonly late: number
-  /** Offsets in [from, next) that no record had: gaps (PROTOCOL-REVIEW 9). */
+  /** Offsets in [from, next) that no record had: gaps (protocol rule 9). */
   readonly missing: number
   readonly last: LastRecord | null
   /** Greatest Kafka timestamp ever staged. */
@@ -80,7 +80,7 @@ export type StageVerdict =
   | { readonly verdict: 'Refuse'; readonly why: string }
 
 /**
- * Decides what of a delivery is new. Records below `next` are dropped one by one (PROTOCOL-REVIEW 5), but not before they
+ * Decides what of a delivery is new. Records below `next` are dropped one by one (protocol rule 5), but not before they
  * are seen to be the ones we know (8). Offsets above `next` leave a counted gap, save in a log's first entry (9).
  */
 export function decideStage(tail: StagingTail, delivered: DeliveredOffsets): StageVerdict {
@@ -123,14 +123,14 @@ export type AppendVerdict = { readonly verdict: 'Appended' } | { readonly verdic
 
 /**
  * Decides what a put came to. It counts only when the slot is ours (also when an earlier put of ours, thought to have failed,
- * took it) and lies above the trim floor read AFTER the put: below it nobody would read the entry (PROTOCOL-REVIEW 2, 4).
+ * took it) and lies above the trim floor read AFTER the put: below it nobody would read the entry (protocol rules 2, 4).
  */
 export function decideAppend(result: PutResult, value: string, slot: number, floorAfter: number): AppendVerdict {
   const ours = result.won || result.existing === value
   return ours && floorAfter < slot ? { verdict: 'Appended' } : { verdict: 'Reload' }
 }
 
-/** Checks that an entry follows the one before it; anything else would skip or double records (PROTOCOL-REVIEW 1, 28). */
+/** Checks that an entry follows the one before it; anything else would skip or double records (protocol rules 1, 28). */
 export function assertFollows(
   where: string,
   beforeNext: number | null,

@@ -12,7 +12,7 @@ import type { Runtime } from './runtime.ts'
 export type AdvanceOutcome = 'Advanced' | 'AlreadyIn' | 'Unproven' | 'Lost'
 
 /**
- * Raises one partition's watermark to `toMs` if the broker proves that nothing is unread (PROTOCOL-REVIEW 24). The order
+ * Raises one partition's watermark to `toMs` if the broker proves that nothing is unread (protocol rule 24). The order
  * is the proof: tail first, then the broker, then the put at tail + 1.
  */
 export async function advance(runtime: Runtime, sourceId: string, partition: number, toMs: number): Promise<AdvanceOutcome> {
@@ -65,7 +65,7 @@ export async function advanceIdle(runtime: Runtime, idle: readonly Idle[]): Prom
 /**
  * The end of a bounded source: commits all that is staged, then advances every partition, by the same proof as for
  * idleness, to the greatest end (plus allowed lateness) of any open window, and commits again. Repeating it adds nothing,
- * and windows after that stay open to come (PROTOCOL-REVIEW 25).
+ * and windows after that stay open to come (protocol rule 25).
  *
  * @returns false when a partition still has something unread: read on and call again.
  */

@@ -25,7 +25,7 @@ const BACKOFF_MS = 20
 const MAX_OFFSETS_IN_PROPERTY = 200
 
 /**
- * Brings every table up to its need in the last checkpoint: a no-op in the usual case (PROTOCOL-REVIEW 12). All are looked at
+ * Brings every table up to its need in the last checkpoint: a no-op in the usual case (protocol rule 12). All are looked at
  * before the first is touched, so that a refusal leaves them as they were. False: another checkpoint was appended meanwhile,
  * so what we hold is not the last any more; read it again.
  */
@@ -36,7 +36,7 @@ export async function applyAll(runtime: Runtime, last: Last): Promise<boolean> {
 
 /**
  * Tables that the last checkpoint has yet to be applied to. Undefined: it is not the last any more. Throws `Refused` when a
- * table stands where these logs cannot have left it (PROTOCOL-REVIEW 15, 28).
+ * table stands where these logs cannot have left it (protocol rules 15, 28).
  */
 export async function dueTables(runtime: Runtime, last: Last): Promise<readonly string[] | undefined> {
   const pending = Object.keys(last.body?.intents ?? {})
@@ -81,7 +81,7 @@ async function judge(
 
 /**
  * The one commit loop there is: load, check uuid, incarnation and marker on that very base, one swap, and on anything but
- * success load again (PROTOCOL-REVIEW 10, 11). Nothing is deleted here, whatever happens.
+ * success load again (protocol rules 10, 11). Nothing is deleted here, whatever happens.
  */
 async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<boolean> {
   const { catalog, objects, clock, random } = runtime.ports
@@ -131,7 +131,7 @@ function filesOf(body: Body, name: string): readonly DataFileJson[] {
   return (body.intents[name] ?? []).flatMap((intent) => intent.files)
 }
 
-/** A file that is gone means that something is lost: halt, never commit a table that cannot be read (PROTOCOL-REVIEW 13). */
+/** A file that is gone means that something is lost: halt, never commit a table that cannot be read (protocol rule 13). */
 async function assertFilesExist(runtime: Runtime, files: readonly DataFileJson[]): Promise<void> {
   for (const file of files) {
     const size = await runtime.ports.objects.size(file.path)

@@ -195,7 +195,7 @@ function knownOperator(runtime: Runtime, id: string, fingerprint: string | undef
   const operator = lookup(runtime.plan.operators, id, 'operator')
   if (fingerprint !== operator.fingerprint)
     throw refused(
-      `Cannot commit pipeline ${runtime.plan.name}: operator ${id} has open state of fingerprint ${fingerprint}, this definition is ${operator.fingerprint}. Run the definition that wrote it until its windows are closed, or give the new one another table name.`,
+      `Cannot commit pipeline ${runtime.plan.name}: operator ${id} has open state of fingerprint ${fingerprint}, this definition is ${operator.fingerprint}. Run the definition that wrote it until its windows are closed, or start this one under another pipeline name.`,
     )
   return operator
 }

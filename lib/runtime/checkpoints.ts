@@ -7,8 +7,8 @@ import {
   type CheckpointEntry,
   checkpointTail,
   encodeCheckpointEntry,
-  foreignSource,
   resolveCheckpoint,
+  whyForeign,
 } from '../protocol/checkpoint.ts'
 import { checkpointLogKey } from '../protocol/names.ts'
 import { decideAppend } from '../protocol/staging.ts'
@@ -24,8 +24,8 @@ export function digestOf(bytes: Uint8Array): string {
 
 /**
  * The last checkpoint, resolved; undefined before the pipeline is provisioned. A missing or damaged body means that our
- * tail is stale, or that something is lost: read the tail again to tell, and halt rather than guess (PROTOCOL-REVIEW 20).
- * Throws `Refused` for a definition that does not read what this pipeline has read.
+ * tail is stale, or that something is lost: read the tail again to tell, and halt rather than guess (protocol rule 20).
+ * Throws `Refused` for a definition that cannot go on from it.
  */
 export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | undefined> {
   const { log, objects } = runtime.ports
@@ -49,7 +49,7 @@ export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | un
 
 /** Every reader of a checkpoint asks first whether its definition can go on from there. */
 function known({ plan }: StagingRuntime, last: Last): Last {
-  const why = foreignSource(last, plan.sources)
+  const why = whyForeign(last, plan)
   if (why === undefined) return last
   throw refused(
     `Cannot go on with pipeline ${plan.name}: ${why}. Restore the definition, or start it under another pipeline name or on a new warehouse.`,

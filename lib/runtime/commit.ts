@@ -22,7 +22,7 @@ export interface CommitReport {
 
 /**
  * One round: bring every table up to its need, take new staging entries, append checkpoint n+1, apply it. Any number of
- * these may run at the same time: whoever loses a race reads again and finds the work done (DESIGN 4).
+ * these may run at the same time: whoever loses a race reads again and finds the work done (docs/explanation/exactly-once.md).
  */
 export async function commit(runtime: Runtime): Promise<CommitReport> {
   const last = await lastCheckpoint(runtime)
@@ -56,7 +56,7 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
 
 /**
  * A missing object, or a staging log that does not go on where the checkpoint ends, means that we are stale (a zombie may even
- * have filled a trimmed slot), or that something is lost: the checkpoint log tells which (PROTOCOL-REVIEW 2, 20).
+ * have filled a trimmed slot), or that something is lost: the checkpoint log tells which (protocol rules 2, 20).
  */
 async function unlessStale<T>(runtime: Runtime, last: Last, read: () => Promise<T>): Promise<T | undefined> {
   try {
@@ -79,7 +79,7 @@ async function writeBody(runtime: Runtime, built: Built): Promise<CheckpointEntr
 }
 
 /**
- * Deletes what was written for a checkpoint that lost, after reading who won (PROTOCOL-REVIEW 14). Only a slot that was never
+ * Deletes what was written for a checkpoint that lost, after reading who won (protocol rule 14). Only a slot that was never
  * trimmed tells: below the floor it may have held ours, been applied, and been taken again by a zombie. Then cleaning decides.
  */
 async function discard(runtime: Runtime, built: Built, entry: CheckpointEntry): Promise<void> {

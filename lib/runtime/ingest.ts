@@ -28,7 +28,7 @@ export interface IngestReport {
   /** Dead letters by reason. */
   readonly reasons: Reasons
   readonly late: number
-  /** Offsets that no record had (PROTOCOL-REVIEW 9). */
+  /** Offsets that no record had (protocol rule 9). */
   readonly missing: number
   /** Bytes of slices written. */
   readonly bytes: number
@@ -147,7 +147,7 @@ function deliveryOf(runtime: StagingRuntime, records: Records): Delivery {
 /** Tries each delivery once; returns those that are in the log now. */
 async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], report: Counts): Promise<ReadonlySet<Delivery>> {
   const { log, objects, random } = runtime.ports
-  // Always read: memory of an earlier call is never trusted (PROTOCOL-REVIEW 1).
+  // Always read: memory of an earlier call is never trusted (protocol rule 1).
   const tails = await Promise.all(wave.map((delivery) => log.tail(delivery.logKey)))
   const done = new Set<Delivery>()
   const prepared: Prepared[] = []
@@ -164,7 +164,7 @@ async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], rep
   const results = await Promise.allSettled(
     prepared.map(({ delivery, stage }, i) => put(log, delivery.logKey, stage.slot, values[i])),
   )
-  // After the puts: an entry below a floor raised meanwhile would be read by nobody (PROTOCOL-REVIEW 2).
+  // After the puts: an entry below a floor raised meanwhile would be read by nobody (protocol rule 2).
   const floors = await log.floors(prepared.map(({ delivery }) => delivery.logKey))
   for (const [i, { delivery, stage, processed }] of prepared.entries()) {
     const result = results[i]
@@ -205,7 +205,7 @@ async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: Log
   }
 }
 
-/** The watermark a partition starts from: it joins before any record of it is judged (PROTOCOL-REVIEW 23). */
+/** The watermark a partition starts from: it joins before any record of it is judged (protocol rule 23). */
 async function joinedFloor(runtime: StagingRuntime, { source, records }: Delivery): Promise<number | null> {
   for (;;) {
     const last = await lastCheckpoint(runtime)
@@ -215,7 +215,7 @@ async function joinedFloor(runtime: StagingRuntime, { source, records }: Deliver
         `Cannot stage ${partitionLabel(records.topic, records.partition)}: its log is empty, but checkpoint ${last?.n} consumed ${partition.slot} entries of it. Restore the log.`,
       )
     if (partition !== undefined) return partition.watermark
-    // With all that the definition counts on: no window closes before a partition that has yet to speak (PROTOCOL-REVIEW 22).
+    // With all that the definition counts on: no window closes before a partition that has yet to speak (protocol rule 22).
     const declared = declaredPartitions(runtime.plan)
     await openPartitions(runtime, {
       ...declared,

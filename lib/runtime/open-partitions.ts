@@ -13,7 +13,7 @@ export function declaredPartitions(plan: Plan): Readonly<Record<string, readonly
 }
 
 /**
- * Lets partitions join by an `open` entry in the checkpoint log (PROTOCOL-REVIEW 23). Whoever loses the race for the slot
+ * Lets partitions join by an `open` entry in the checkpoint log (protocol rule 23). Whoever loses the race for the slot
  * reads again: a commit in preparation that loses to us counts them.
  */
 export async function openPartitions(

@@ -214,7 +214,7 @@ function without(batch: Batch, indexes: Int32Array, rows: ArrayLike<number>): { 
   return { rows: take(batch, keep), indexes: keep.map((row) => indexes[row]) }
 }
 
-/** Event times in milliseconds: microseconds, floored (DESIGN 3). */
+/** Event times in milliseconds: microseconds, floored (docs/reference/json-decoding.md). */
 function eventTimes(batch: Batch, column: string): Float64Array {
   const micros = words(expectType(vectorOf(batch, column), 'timestamptz').values)
   const times = new Float64Array(batch.rows)
@@ -222,7 +222,7 @@ function eventTimes(batch: Batch, column: string): Float64Array {
   return times
 }
 
-/** Rows whose event time is further than `maxAhead` beyond their Kafka timestamp (DESIGN 3.6). */
+/** Rows whose event time is further than `maxAhead` beyond their Kafka timestamp (rule E6). */
 function aheadOfKafka(
   source: SourcePlan,
   times: Float64Array,

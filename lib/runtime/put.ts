@@ -5,7 +5,7 @@ import type { Log, PutResult } from '../ports/log.ts'
 const MAX_PUT_ATTEMPTS = 3
 
 /**
- * A put that may have timed out is put again: the condition then tells what became of the first (PROTOCOL-REVIEW 4).
+ * A put that may have timed out is put again: the condition then tells what became of the first (protocol rule 4).
  * Values hold a writer id, so ours is recognised by equality.
  */
 export async function put(log: Log, key: string, slot: number, value: string): Promise<PutResult> {

@@ -19,7 +19,7 @@ export interface Ports {
   readonly broker: Broker | undefined
 }
 
-/** Every size that grows has a bound, and the bound has a name (PROTOCOL-REVIEW 27). */
+/** Every size that grows has a bound, and the bound has a name (protocol rule 27). */
 export interface Limits {
   /** Slices up to this many bytes in all go into the log entry instead of a segment. */
   readonly inlineBytes: number

@@ -4,7 +4,7 @@ import { checkpointTrimFloor, stagingTrimFloor } from '../protocol/trim.ts'
 import { lastCheckpoint } from './checkpoints.ts'
 import type { Runtime } from './runtime.ts'
 
-/** Trims the logs as far as the last checkpoint proves that nobody needs them (PROTOCOL-REVIEW 2, 3). */
+/** Trims the logs as far as the last checkpoint proves that nobody needs them (protocol rules 2, 3). */
 export async function trim(runtime: Runtime): Promise<void> {
   const { log } = runtime.ports
   const last = await lastCheckpoint(runtime)

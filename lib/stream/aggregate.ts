@@ -1,6 +1,6 @@
 /**
  * Windowed aggregates as partial state that merges in any order: fold rows, merge state, split what is closed, finish.
- * Same rows in, same results out, whatever the batching (DESIGN 3.4).
+ * Same rows in, same results out, whatever the batching (rule E4).
  */
 export { finish } from './finish.ts'
 export { type Folded, fold, lateBatch } from './fold.ts'

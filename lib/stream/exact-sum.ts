@@ -4,7 +4,7 @@ import { componentsOf, HUGE, roundedUnits, SCALE, SCALE_BITS, unitsOf } from './
 import { grow, MAX_NORMAL_COMPONENTS, normalise, rounded } from './expansion.ts'
 
 /**
- * Exact sums of doubles, one per group: they merge in any order and are rounded once, at the end (DESIGN 3.4). Long sums
+ * Exact sums of doubles, one per group: they merge in any order and are rounded once, at the end (rule E4). Long sums
  * use them too: a long is one double or two, and a sum of integers is an integer.
  */
 export interface ExactSums {

@@ -11,7 +11,7 @@ export interface Grouping {
   readonly first: Int32Array
 }
 
-/** Where rows stand in the topic: what first and last go by, never arrival (DESIGN 3.4). */
+/** Where rows stand in the topic: what first and last go by, never arrival (rule E4). */
 export interface Positions {
   readonly timeMs: Float64Array
   readonly partition: Int32Array

@@ -70,7 +70,7 @@ export function sortedByWindow(op: AggregatePlan, batch: Batch, startsMs: Float6
   )
 }
 
-/** State of windows that are final at `watermarkMs`, and of those that are not (DESIGN 3.3). Row order is kept. */
+/** State of windows that are final at `watermarkMs`, and of those that are not (rule E3). Row order is kept. */
 export function splitClosed(op: AggregatePlan, state: Batch, watermarkMs: number): { closed: Batch; open: Batch } {
   const starts = windowStarts(op, state)
   const closed: number[] = []

@@ -12,7 +12,7 @@ export interface SliceLabel {
   readonly operator?: string
   /** `table:<name>` or `state:<operator>` */
   readonly target: string
-  /** Of the operator's definition, hex: whether its state can be read (PROTOCOL-REVIEW 19). */
+  /** Of the operator's definition, hex: whether its state can be read (protocol rule 19). */
   readonly fingerprint?: string
 }
 

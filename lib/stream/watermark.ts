@@ -1,6 +1,6 @@
 /**
  * Event time in milliseconds since the epoch (microseconds are floored), within ±8.64e15. A watermark of -Infinity: there
- * is none yet. DESIGN section 3.
+ * is none yet. Rules E1 to E3.
  */
 
 /**
@@ -21,7 +21,7 @@ export function judge(eventTimeMs: Float64Array, rows: number, before: number, d
   return watermark
 }
 
-/** True when a window can take no more rows, for a row that meets this watermark as for the pipeline as a whole (DESIGN 3.2, 3.3). */
+/** True when a window can take no more rows, for a row that meets this watermark as for the pipeline as a whole (rule E2, 3.3). */
 export function isPast(windowEndMs: number, allowedLatenessMs: number, watermarkMs: number): boolean {
   return windowEndMs + allowedLatenessMs <= watermarkMs
 }

@@ -25,7 +25,7 @@ export interface Assignment {
 }
 
 /**
- * Assigns rows to windows. A row is late iff its window's end + allowed lateness <= the watermark before it (DESIGN 3.2).
+ * Assigns rows to windows. A row is late iff its window's end + allowed lateness <= the watermark before it (rule E2).
  * Rows near each other mostly share a window: the last one is tried first.
  */
 export function assignWindows(

@@ -3,7 +3,7 @@ import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** DESIGN 5, upper rooms first: a room imports only from itself and from rooms after it. */
+/** Upper rooms first, as CONTRIBUTING has them: a room imports only from itself and from rooms after it. */
 const ROOMS = [
   'cli',
   'local',
@@ -48,7 +48,7 @@ function codeOf(file: string): string {
 }
 
 describe('the house', () => {
-  test('every file in lib stands in a room that DESIGN names', () => {
+  test('every file in lib stands in a room that CONTRIBUTING names', () => {
     const homeless = files.filter((file) => !SHARED.includes(file) && file !== INDEX && !ROOMS.includes(roomOf(file)))
     expect(homeless).toEqual([])
     expect(files.length).toBeGreaterThan(50)

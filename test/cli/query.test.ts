@@ -151,6 +151,12 @@ describe('what a query cannot do', () => {
   const wrong: readonly (readonly [string, string, RegExp])[] = [
     ['no SQL', ' -- only a comment\n;', /expected an SQL statement/],
     ['two statements', 'SELECT 1; SELECT 2', /expected one SQL statement, found 2\. Run them one by one/],
+    [
+      'a statement that changes something',
+      'INSTALL httpfs',
+      /expected SELECT, COPY … TO or another statement that reads, found INSTALL/,
+    ],
+    ['a table made on the side', 'CREATE TABLE t AS SELECT 1', /found CREATE/],
     ['a syntax error', 'SELEC 1', /Parser Error/],
     ['an unknown table', 'SELECT * FROM nowhere', /does not exist![\s\S]*trades\.raw_trades/],
     ['an unknown column', 'SELECT nothing FROM raw_trades', /"nothing" not found/],

@@ -1,7 +1,7 @@
 import type { Value } from '../../lib/columns/batch.ts'
 import type { Field, Fields } from '../../lib/columns/schema.ts'
 
-/** A slow JSON decoder by DESIGN section 3, written apart from ours: TextDecoder, JSON.parse and its source texts. */
+/** A slow JSON decoder by docs/reference/json-decoding.md, written apart from ours: TextDecoder, JSON.parse and its source texts. */
 
 export type Verdict =
   | { readonly row: Record<string, Value> }

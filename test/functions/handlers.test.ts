@@ -261,7 +261,7 @@ describe('at their start', () => {
       partialResponses: false,
     })
     expect(ingestConfig({ ...INGEST, FRAZIL_PARTIAL_RESPONSES: '1' }).partialResponses).toBe(true)
-    expect(commitConfig(COMMIT)).toMatchObject({ warehouse: 's3://lake/', maxCheckpointBytes: 16 * 1024 * 1024 })
+    expect(commitConfig(COMMIT)).toMatchObject({ warehouse: 's3://lake/', maxCheckpointBytes: 32 * 1024 * 1024 })
     expect(commitConfig({ ...COMMIT, FRAZIL_MAX_CHECKPOINT_BYTES: '1000' }).maxCheckpointBytes).toBe(1000)
   })
 

@@ -3,7 +3,7 @@ import { compressors } from 'hyparquet-compressors'
 import { describe, expect, test } from 'vitest'
 import { snappyCompress } from '../../lib/parquet/snappy.ts'
 
-/** Google's own decompressor, compiled to WebAssembly. */
+/** hysnappy: C, compiled to WebAssembly. */
 function decompressed(compressed: Uint8Array, sizeBytes: number): Uint8Array {
   return compressors.SNAPPY!(Uint8Array.from(compressed), sizeBytes)
 }

@@ -3,7 +3,7 @@ import type { Fields } from '../../lib/columns/schema.ts'
 import { planOf } from '../../lib/index.ts'
 import trades from '../../pipelines/trades.ts'
 
-/** Columns as DESIGN section 8 writes them: name, type, optional marked ?. */
+/** Columns as scripts rely on them: name, type, optional marked ?. */
 const written = (fields: Fields) => fields.map(({ name, type, required }) => `${name}${required ? '' : '?'} ${type}`).join(', ')
 
 const INPUT = 'symbol string, ts long, price double, qty double, side? string, event_time timestamptz'
@@ -13,7 +13,7 @@ const WINDOW = 'window_start timestamptz, window_end timestamptz'
 describe('the trades pipeline', () => {
   const plan = planOf(trades)
 
-  it('has exactly the tables and columns that DESIGN names', () => {
+  it('has exactly the tables and columns that scripts rely on', () => {
     expect(Object.fromEntries(Object.entries(plan.tables).map(([name, { fields }]) => [name, written(fields)]))).toEqual({
       raw_trades: `${INPUT}, kafka_partition int, kafka_offset long`,
       agg_1m: `symbol string, ${WINDOW}, open double, high double, low double, close double, volume double, trade_count long, avg_price double`,
@@ -30,7 +30,7 @@ describe('the trades pipeline', () => {
       ).toEqual(fields.map((_, i) => i + 1))
   })
 
-  it('partitions and sorts the tables as DESIGN says', () => {
+  it('partitions and sorts the tables as scripts rely on', () => {
     const day = (column: string) => [{ column, transform: { kind: 'day' } }]
     const { raw_trades, agg_1m, agg_1m_late, dead_letters } = plan.tables
     expect(raw_trades).toMatchObject({ partitionBy: day('event_time'), sortBy: [] })

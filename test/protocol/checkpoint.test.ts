@@ -5,9 +5,9 @@ import {
   type CheckpointEntry,
   closedWatermark,
   decideOpen,
-  foreignSource,
   ranges,
   resolveCheckpoint,
+  whyForeign,
 } from '../../lib/protocol/checkpoint.ts'
 import { decideApply, formatMarker, parseMarker, type SnapshotView, type TableView } from '../../lib/protocol/marker.ts'
 import { checkpointTrimFloor, stagingTrimFloor } from '../../lib/protocol/trim.ts'
@@ -46,11 +46,12 @@ describe('partitions that join', () => {
   it('bring the topic of their source into the checkpoint, and a definition with another one is foreign', () => {
     const open = decideOpen<string>(undefined, 'w', [{ source: 'views', topic: 'page_views', partitions: [0] }])
     const opened = resolveCheckpoint<string>(1, open as CheckpointEntry, undefined)
-    expect(foreignSource(opened, { views: { topic: 'page_views' }, more: { topic: 'other' } })).toBeUndefined()
-    expect(foreignSource(opened, { views: { topic: 'views2' } })).toMatch(
-      /source views has read topic page_views, found topic views2/,
+    const definition = (sources: Record<string, { topic: string }>) => ({ sources, operators: {} })
+    expect(whyForeign(opened, definition({ views: { topic: 'page_views' }, more: { topic: 'other' } }))).toBeUndefined()
+    expect(whyForeign(opened, definition({ views: { topic: 'views2' } }))).toMatch(
+      /has read topic page_views, found topic views2/,
     )
-    expect(foreignSource(last, { views: { topic: 'trades' } })).toMatch(/source trades .* which this definition lacks/)
+    expect(whyForeign(last, definition({ views: { topic: 'trades' } }))).toMatch(/source trades .* which this definition lacks/)
   })
 
   it('open nothing when all of them are in', () => {

@@ -313,9 +313,18 @@ describe('what a pipeline refuses', () => {
     const plan = planOf(trades)
     const changed = { ...plan, operators: { agg_1m: { ...plan.operators.agg_1m, fingerprint: 'another' } } }
     await ingest(w.runtime, [batch(0, 1, [trade('A', 500, 5)])])
-    await expect(commit(w.again({ plan: changed }))).rejects.toThrow(/fingerprint .* this definition is another/)
+    const other = w.again({ plan: changed })
+    for (const attempt of [() => provision(other, { trades: [0] }), () => commit(other)])
+      await expect(attempt()).rejects.toThrow(
+        /windows of agg_1m are open, and this definition has them otherwise .* found another/,
+      )
     await commitAll(w.runtime)
     expect(await w.rows('agg_1m')).toHaveLength(1)
+    // Staged by a function that ran the other definition before anything was open.
+    const fresh = world()
+    await provision(fresh.runtime, { trades: [0] })
+    await ingest(fresh.again({ plan: changed }), [batch(0, 0, [trade('A', 10, 5)])])
+    await expect(commit(fresh.runtime)).rejects.toThrow(/operator agg_1m has open state of fingerprint another/)
   })
 
   it('a table that was dropped and made anew (rule 15)', async () => {

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-# Name, type, required: the tables of pipeline `trades` (DESIGN section 8).
+# Name, type, required: the tables of pipeline `trades` (the contract of pipelines/trades.ts).
 INPUT = [
     ("symbol", "string", True),
     ("ts", "long", True),

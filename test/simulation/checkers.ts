@@ -319,7 +319,7 @@ export async function check(history: History): Promise<Checked> {
     }
   }
 
-  // Rows in = rows out, checkpoint by checkpoint (PROTOCOL-REVIEW 28): nothing consumed was taken for empty.
+  // Rows in = rows out, checkpoint by checkpoint (protocol rule 28): nothing consumed was taken for empty.
   let before: Body | undefined
   for (const body of bodies) {
     let accepted = 0

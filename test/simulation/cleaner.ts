@@ -38,7 +38,7 @@ const consumedSlot = (body: Body | undefined, logKey: string): number => {
 }
 
 /**
- * What cleaning may delete, decided from the logs alone (PROTOCOL-REVIEW 6, 7, 13): segments each of whose slots is consumed,
+ * What cleaning may delete, decided from the logs alone (protocol rules 6, 7, 13): segments each of whose slots is consumed,
  * bodies and state that the last checkpoint does not name and that no other checkpoint can name any more. Written for the
  * simulation, so that readers meet objects that are gone.
  */

@@ -71,7 +71,7 @@ export interface FaultRates {
   readonly after: number
   readonly late: number
   readonly freeze: number
-  /** Freezes right before an append to a staging log: the zombies of PROTOCOL-REVIEW 2. */
+  /** Freezes right before an append to a staging log: the zombies of protocol rule 2. */
   readonly freezeAppend: number
   /** How long a freeze is at most, ms. */
   readonly freezeMs: number

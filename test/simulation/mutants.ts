@@ -1,5 +1,5 @@
 /**
- * Rules of PROTOCOL-REVIEW taken out one by one. Each mutant is the code without one rule; the simulation must notice.
+ * Rules of docs/reference/protocol-rules.md taken out one by one. Each mutant is the code without one rule; the simulation must notice.
  * Production code has no switches: `mutant-hook.ts` edits the module's source as it is loaded, in a process of its own.
  */
 export interface Edit {
@@ -12,7 +12,7 @@ export interface Edit {
 
 export interface Mutant {
   readonly name: string
-  /** The number in PROTOCOL-REVIEW, or where else the rule is stated. */
+  /** The number in docs/reference/protocol-rules.md. */
   readonly rule: string
   readonly without: string
   readonly edits: readonly Edit[]
@@ -410,7 +410,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'first-by-arrival',
-    rule: 'DESIGN 3.4',
+    rule: 'E4',
     without: 'first and last are ordered by event time, partition, offset',
     edits: [
       {
@@ -423,14 +423,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'ties-by-offset',
-    rule: 'DESIGN 3.4',
+    rule: 'E4',
     without: 'of equal event times the lower partition comes first',
     edits: [{ file: 'lib/stream/extremes.ts', find: 'if (order === 0) order = partition[i] - partition[row]', replace: '' }],
     seeds: [3, 12, 87],
   },
   {
     name: 'sums-by-arrival',
-    rule: 'DESIGN 3.4',
+    rule: 'E4',
     without: 'sums of doubles are exact',
     edits: [{ file: 'lib/stream/exact-sum.ts', find: 'if (low !== 0) {', replace: 'if (false) {' }],
     seeds: [15, 41, 48],

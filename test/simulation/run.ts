@@ -65,7 +65,7 @@ export async function runSeed(seed: number, tally: Tally = emptyTally()): Promis
   tally.seeds++
   count(tally, first)
   if (first.violation !== undefined) return { seed, variant: 0, check: first.violation.check, message: first.violation.message }
-  // An advance and a late partition are recorded in the logs and depend on when they came (DESIGN 3.4); after a disaster
+  // An advance and a late partition are recorded in the logs and depend on when they came (rule E4); after a disaster
   // nothing is complete.
   const { advances, joiner, vanishes, replaced } = first.scenario
   if (seed % TWICE_EVERY !== 0 || advances > 0 || joiner !== undefined || vanishes || replaced !== undefined) return undefined

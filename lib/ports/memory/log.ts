@@ -47,7 +47,7 @@ export function memoryLog(): Log {
       const entry = entryOf(key)
       entry.floor = Math.max(entry.floor, floor)
       const { items } = entry
-      // The tail stays whatever the floor: it holds the next offset and the watermark (PROTOCOL-REVIEW 3).
+      // The tail stays whatever the floor: it holds the next offset and the watermark (protocol rule 3).
       items.splice(0, Math.min(firstAfter(items, entry.floor), items.length - 1))
     },
   }
