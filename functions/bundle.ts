@@ -29,10 +29,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const library = join(root, 'lib/index.ts')
 
 /** The SDK's packages, and what only they bring along. */
-const SDK =
-  /(?:^|\/)node_modules\/(?:@aws-sdk|@aws-crypto|@aws|@smithy|@nodable|bowser|fast-xml-[\w-]+|strnum|tslib|mnemonist|obliterator)\//
+const SDK = /(?:^|\/)node_modules\/(?:@aws-sdk|@aws-crypto|@aws|@smithy|bowser|mnemonist|obliterator|tslib)\//
 
-/** Some of the SDK's packages are CommonJS, and require what Node has. */
+/** A package that a pipeline imports may be CommonJS, and require what Node has. */
 const BANNER = "import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);"
 
 /**

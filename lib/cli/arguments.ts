@@ -58,30 +58,39 @@ export interface WarehouseFlags {
   readonly warehouse?: string
   readonly catalog?: 'sqlite' | 'glue'
   readonly logTable?: string
+  readonly staging?: string
 }
 
 /** The DynamoDB table of the logs when neither `--log-table` nor `FRAZIL_LOG_TABLE` names one. */
 const DEFAULT_LOG_TABLE = 'frazil'
 
 /** The warehouse that every command needs: a directory, or with `--catalog glue` a place on S3. Throws `Usage`. */
-export function warehouseOf({ warehouse, catalog, logTable }: WarehouseFlags): WarehouseAt {
+export function warehouseOf({ warehouse, catalog, logTable, staging }: WarehouseFlags): WarehouseAt {
   if (warehouse === undefined || warehouse === '')
     throw usage('Cannot run: expected --warehouse DIR, found none. Name the directory of the warehouse.')
-  const onS3 = /^s3a?:\/\//.test(warehouse)
   if (catalog !== 'glue') {
-    if (onS3) throw usage(`Cannot use warehouse ${warehouse}: on S3 it goes with --catalog glue. Add that option.`)
-    if (logTable !== undefined) throw usage('Cannot run: --log-table goes with --catalog glue. Leave it out, or add that option.')
+    if (/^s3a?:\/\//.test(warehouse))
+      throw usage(`Cannot use warehouse ${warehouse}: on S3 it goes with --catalog glue. Add that option.`)
+    const given = logTable !== undefined ? '--log-table' : staging !== undefined ? '--staging' : undefined
+    if (given !== undefined) throw usage(`Cannot run: ${given} goes with --catalog glue. Leave it out, or add that option.`)
     return { kind: 'directory', dir: resolve(warehouse) }
   }
-  const found = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(warehouse)
-  const prefix = (found?.[2] ?? '').replace(/\/+$/, '')
-  if (found === null || prefix.split('/').some((part, i) => part === '' && i > 0))
-    throw usage(`Cannot use warehouse ${warehouse}: with --catalog glue expected s3://bucket/prefix, found another form.`)
+  const location = onS3('--warehouse', warehouse)
   return {
     kind: 'aws',
-    location: `s3://${found[1]}/${prefix === '' ? '' : `${prefix}/`}`,
+    location,
+    staging: staging === undefined ? `${location}.frazil/staging/` : onS3('--staging', staging),
     logTable: logTable ?? process.env.FRAZIL_LOG_TABLE ?? DEFAULT_LOG_TABLE,
   }
+}
+
+/** `s3://bucket/prefix/` with its slash at the end. */
+function onS3(option: string, text: string): string {
+  const found = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(text)
+  const prefix = (found?.[2] ?? '').replace(/\/+$/, '')
+  if (found === null || prefix.split('/').some((part, i) => part === '' && i > 0))
+    throw usage(`Cannot use ${option} ${text}: with --catalog glue expected s3://bucket/prefix, found another form.`)
+  return `s3://${found[1]}/${prefix === '' ? '' : `${prefix}/`}`
 }
 
 /** A warehouse as people name it. */

@@ -49,7 +49,11 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .addOption(catalogOption())
     .option(
       '--log-table <name>',
-      'with --catalog glue: DynamoDB table of the logs; made when missing (default: FRAZIL_LOG_TABLE or frazil)',
+      'with --catalog glue: DynamoDB table of the logs, made when missing (default: FRAZIL_LOG_TABLE or frazil)',
+    )
+    .option(
+      '--staging <location>',
+      'with --catalog glue: where segments and state lie (default: .frazil/staging/ in the warehouse)',
     )
     .option('--input <file>', 'read a file of JSON values, one a line, spread over partitions')
     .option('--partitions <n>', 'with --input: how many partitions to spread over')

@@ -13,8 +13,8 @@ import { systemClock, systemRandom } from './system.ts'
 export type WarehouseAt =
   /** `DIR/catalog.db`, `DIR/<namespace>/<table>/…`, `DIR/.frazil/` for logs and staging. */
   | { readonly kind: 'directory'; readonly dir: string }
-  /** Tables and staging below `location` (`s3://bucket/prefix/`), tables named in Glue, logs in a DynamoDB table. */
-  | { readonly kind: 'aws'; readonly location: string; readonly logTable: string }
+  /** Tables below `location` (`s3://bucket/prefix/`) and named in Glue, segments and state below `staging`, logs in DynamoDB. */
+  | { readonly kind: 'aws'; readonly location: string; readonly staging: string; readonly logTable: string }
 
 export interface Warehouse {
   /** Without a broker: that is the source's part. */
@@ -80,7 +80,7 @@ function openDirectory(root: string): Warehouse {
 }
 
 /** The SDK is loaded only when somebody runs on AWS. */
-async function openAws({ location, logTable }: Extract<WarehouseAt, { kind: 'aws' }>): Promise<Warehouse> {
+async function openAws({ location, staging, logTable }: Extract<WarehouseAt, { kind: 'aws' }>): Promise<Warehouse> {
   const [{ openDynamoLog }, { openS3Objects }, { openGlueCatalog }] = await Promise.all([
     import('../aws/dynamo-log.ts'),
     import('../aws/s3-objects.ts'),
@@ -91,7 +91,7 @@ async function openAws({ location, logTable }: Extract<WarehouseAt, { kind: 'aws
   const catalog = openGlueCatalog({})
   return {
     ports: { log, catalog, objects, clock: systemClock, random: systemRandom, broker: undefined },
-    staging: `${location}.frazil/staging/`,
+    staging,
     tables: location,
     close() {
       log.close()

@@ -1,4 +1,4 @@
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
+import { constants, crc32, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { ColumnType } from '../columns/schema.ts'
 import { refused } from '../errors.ts'
 import { type Bounds, covering } from './bounds.ts'
@@ -52,7 +52,9 @@ export function compressor(codec: Codec, { zstdLevel, gzipLevel }: CompressionLe
     case 'gzip':
       return (body) => gzipSync(body, { level: gzipLevel })
     case 'zstd': {
-      const options = { params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } }
+      // Its own checksum: most readers check no page's CRC, all of them let zstd look.
+      const params = { [constants.ZSTD_c_compressionLevel]: zstdLevel, [constants.ZSTD_c_checksumFlag]: 1 }
+      const options = { params }
       return (body) => zstdCompressSync(body, options)
     }
   }
@@ -104,7 +106,7 @@ export function chunkBuilder(type: ColumnType, compress: Compress, scratch: Scra
     if (body.length > 0x7fffffff)
       throw refused(`Cannot write Parquet page: expected at most ${0x7fffffff} bytes, found ${body.length}. Use shorter values.`)
     const stored = compress(body)
-    const header = pageHeader(pageType, encoding, count, body.length, stored.length)
+    const header = pageHeader(pageType, encoding, count, body.length, stored)
     // A copy of its own: zlib hands out slices of larger buffers, and bodies are memory that is used again.
     const part = new Uint8Array(header.length + stored.length)
     part.set(header)
@@ -166,17 +168,13 @@ function withLevels(levels: Uint8Array, facts: PageFacts, values: Uint8Array, sc
 }
 
 /** PageHeader of parquet.thrift. */
-function pageHeader(
-  type: number,
-  encoding: number,
-  values: number,
-  uncompressedBytes: number,
-  compressedBytes: number,
-): Uint8Array {
+function pageHeader(type: number, encoding: number, values: number, uncompressedBytes: number, stored: Uint8Array): Uint8Array {
   return thriftStruct((page) => {
     page.i32(1, type)
     page.i32(2, uncompressedBytes)
-    page.i32(3, compressedBytes)
+    page.i32(3, stored.length)
+    // Signed, as Thrift has no other: the CRC of what is stored.
+    page.i32(4, crc32(stored) | 0)
     if (type === DATA_PAGE)
       page.struct(5, () => {
         page.i32(1, values)

@@ -1,7 +1,6 @@
 import type { Batch } from '../columns/batch.ts'
 import { corrupt, isKind, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
-import { parquetOptionsOf } from '../iceberg/properties.ts'
 import { loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
@@ -26,7 +25,7 @@ import { type TableWriter, tableWriter } from './table-writer.ts'
 /** A checkpoint ready to be appended, and every object that was written for it. */
 export interface Built {
   readonly body: Body
-  /** Locations to delete, should another checkpoint win the slot (PROTOCOL-REVIEW 14). */
+  /** Locations to delete, should another checkpoint win the slot (protocol rule 14). */
   readonly written: readonly string[]
   readonly files: number
   readonly fileBytes: number
@@ -56,9 +55,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
     let writer = tables.get(name)
     if (writer === undefined) {
       const plan = lookup(runtime.plan.tables, name, 'table')
-      // As the table says now: another engine may have set how its files are to be.
-      const { properties } = await metadataOf(runtime, name, last)
-      writer = tableWriter(runtime, plan, n, parquetOptionsOf(tableId(runtime, name), properties))
+      writer = tableWriter(runtime, plan, n, await metadataOf(runtime, name, last))
       tables.set(name, writer)
     }
     return writer
@@ -171,7 +168,7 @@ async function sliceBytes(runtime: Runtime, entry: StagingEntry): Promise<Uint8A
   return objectRange(runtime, entry.segment ?? '', first.offset, end.offset + end.length - first.offset)
 }
 
-/** A range of a staging object. Missing or short means stale or lost, never empty (PROTOCOL-REVIEW 20). */
+/** A range of a staging object. Missing or short means stale or lost, never empty (protocol rule 20). */
 async function objectRange(runtime: Runtime, name: string, offset: number, length: number): Promise<Uint8Array> {
   const bytes = await runtime.ports.objects.get(runtime.staging + name, { offset, length })
   if (bytes === undefined || bytes.length !== length)
@@ -189,7 +186,7 @@ function splitTarget(target: string): ['table' | 'state', string] {
   return [kind, target.slice(at + 1)]
 }
 
-/** Commit refuses only a fingerprint it does not know (PROTOCOL-REVIEW 19). */
+/** Commit refuses only a fingerprint it does not know (protocol rule 19). */
 function knownOperator(runtime: Runtime, id: string, fingerprint: string | undefined): AggregatePlan {
   if (!Object.hasOwn(runtime.plan.operators, id)) throw unknownTarget(runtime, `operator ${id}`)
   const operator = lookup(runtime.plan.operators, id, 'operator')

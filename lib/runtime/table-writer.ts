@@ -3,11 +3,13 @@ import { concat, select } from '../columns/operations.ts'
 import { sortedRows } from '../columns/sort.ts'
 import { type DataFileJson, dataFile, dataFileToJson } from '../iceberg/data-file.ts'
 import { partitionPath, type Route, routeByPartition } from '../iceberg/partition.ts'
+import { dataDir } from '../iceberg/paths.ts'
+import { parquetOptionsOf } from '../iceberg/properties.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
 import { type ParquetFiles, parquetFiles } from '../parquet/files.ts'
-import type { ParquetOptions } from '../parquet/writer.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { dataFileName } from '../protocol/names.ts'
-import { type Runtime, tableLocation } from './runtime.ts'
+import { type Runtime, tableId } from './runtime.ts'
 
 /** Tables are made with one partition spec and one sort order (`newTable`); neither evolves yet. */
 const SPEC_ID = 0
@@ -24,9 +26,11 @@ export interface TableWriter {
  * Rows of an unsorted table stream into their partition's file as they come (memory: compressed pages). Rows of a sorted
  * table are held until the end (memory: the checkpoint's rows, bounded by `maxCheckpointBytes`).
  *
- * @param options how the table's files are to be written: `parquetOptionsOf` its current properties
+ * @param metadata the table's, as it is now: its properties say where files lie and how they are written
  */
-export function tableWriter(runtime: Runtime, plan: TablePlan, n: number, options: Partial<ParquetOptions>): TableWriter {
+export function tableWriter(runtime: Runtime, plan: TablePlan, n: number, metadata: TableMetadata): TableWriter {
+  const options = parquetOptionsOf(tableId(runtime, plan.name), metadata.properties)
+  const dir = dataDir(metadata)
   const partitions = new Map<string, { route: Route; files: ParquetFiles }>()
   const held: Batch[] = []
 
@@ -73,7 +77,7 @@ export function tableWriter(runtime: Runtime, plan: TablePlan, n: number, option
         partitions.delete(key)
         const folder = partitionPath(plan, route.values)
         for (const file of files.finish()) {
-          const path = `${tableLocation(runtime, plan.name)}/data/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
+          const path = `${dir}/${folder === '' ? '' : `${folder}/`}${dataFileName(n, runtime.ports.random.uuid())}`
           await runtime.ports.objects.put(path, file.parts)
           written.push(dataFileToJson(dataFile(file, { location: path, specId: SPEC_ID, partition: route.values, sortOrderId })))
         }

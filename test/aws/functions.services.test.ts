@@ -2,22 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { lambdaEvents } from '../../bench/lambda-events.ts'
-import { generateTrades } from '../../bench/trades.ts'
 import { type Bundles, bundle } from '../../functions/bundle.ts'
-import { parseKafkaEvent } from '../../lib/columns/event.ts'
-import { planOf } from '../../lib/index.ts'
-import { commit as commitHere } from '../../lib/runtime/commit.ts'
-import { ingest as ingestHere } from '../../lib/runtime/ingest.ts'
-import { provision } from '../../lib/runtime/provision.ts'
-import trades from '../../pipelines/trades.ts'
+import { deliver, eventsOf, expectExactly, failed, printed, recordsIn, succeeded } from '../functions/support.ts'
 import { type Deployment, deploy } from '../lambda/deployment.ts'
-import type { Invocation, LambdaFunction } from '../lambda/host.ts'
-import { world } from '../runtime/world.ts'
+import type { Passing } from '../lambda/gateway.ts'
+import type { Call } from '../lambda/host.ts'
 import { ministack } from './services.ts'
-
-const TABLES = ['raw_trades', 'agg_1m', 'agg_1m_late', 'dead_letters']
-const PARTITIONS = 4
 
 const dir = mkdtempSync(join(tmpdir(), 'frazil-functions-'))
 let bundles: Bundles
@@ -31,43 +21,30 @@ beforeEach(async () => {
   return () => deployment.close()
 })
 
-/** Events of all partitions; a poison record and a late one here and there. */
-function eventsOf(count: number, options: { batchRecords?: number; duplicateShare?: number; seed?: number } = {}): string[] {
-  const lines = generateTrades({ count, spanMs: 600_000, lateShare: 0.01, poisonShare: 0.01, seed: options.seed })
-  return [...lambdaEvents(lines, { partitions: PARTITIONS, batchRecords: 400, timestamps: true, ...options })]
+/** Stops a call's passages that match until they are let go; resolves at the first. Others pass. */
+async function hold(matches: (passing: Passing) => boolean, atFirst: () => void = () => {}): Promise<() => void> {
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  await new Promise<void>((reached) => {
+    deployment.gateway.onPassing = (passing) => {
+      if (!matches(passing)) return
+      atFirst()
+      reached()
+      return released
+    }
+  })
+  deployment.gateway.onPassing = () => {}
+  return release
 }
 
-/** What the pipeline makes of the events, computed in this process on memory stores. */
-async function expectedRows(events: readonly string[]): Promise<Record<string, string[]>> {
-  const { runtime, rows } = world({ plan: planOf(trades) })
-  await provision(runtime, { trades: Array.from({ length: PARTITIONS }, (_, p) => p) })
-  for (const event of events) await ingestHere(runtime, parseKafkaEvent(JSON.parse(event)))
-  while ((await commitHere(runtime)).more);
-  return Object.fromEntries(await Promise.all(TABLES.map(async (table) => [table, sorted(await rows(table))])))
-}
-
-/** A window that closes is the same whenever it does; which late rows know which watermark is not, so that column stays out. */
-const sorted = (rows: readonly Record<string, unknown>[]): string[] =>
-  rows.map((row) => JSON.stringify(row, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))).sort()
-
-async function expectExactly(events: readonly string[]): Promise<void> {
-  const expected = await expectedRows(events)
-  for (const table of TABLES) expect(sorted(await deployment.rows(table)), table).toEqual(expected[table])
-  expect(expected.raw_trades.length).toBeGreaterThan(0)
-}
-
-function succeeded(invocation: Invocation): unknown {
-  expect(invocation.functionError, invocation.payload).toBeUndefined()
-  return JSON.parse(invocation.payload)
-}
-
-/** As an event source mapping without partial responses: the same event until it succeeds. Returns how often it was called. */
-async function deliver(ingest: LambdaFunction, event: string): Promise<number> {
-  for (let calls = 1; ; calls++) {
-    const { functionError } = await ingest.invoke(event)
-    if (functionError === undefined) return calls
-    if (calls === 5) throw new Error(`an event failed ${calls} times`)
+/** Kills a call's process at its n-th call to AWS, right before it reaches the service or right after; false: there were less. */
+async function killAt(call: Call, n: number, at: Passing['at']): Promise<boolean> {
+  const { gateway } = deployment
+  gateway.onPassing = (passing) => {
+    if (passing.n === n && passing.at === at) call.kill()
   }
+  const { functionError } = await call.answer
+  gateway.reset()
+  return functionError !== undefined
 }
 
 describe('bundled functions on S3, DynamoDB and Glue', () => {
@@ -80,10 +57,9 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
     }
     const summary = succeeded(await commit.invoke('{}')) as Record<string, number>
     expect(summary).toMatchObject({ rounds: 1, more: false })
-    await expectExactly(events)
+    await expectExactly(deployment, events)
     expect(succeeded(await commit.invoke('{}'))).toMatchObject({ entries: 0, records: 0, checkpoint: summary.checkpoint })
-    const told = ingest.log.map((line) => JSON.parse(line)).filter(({ message }) => message === 'staged')
-    expect(told.reduce((sum, { records }) => sum + records, 0)).toBe(4000)
+    expect(printed(ingest, 'staged').reduce((sum, { records }) => sum + records, 0)).toBe(4000)
   })
 
   test('a call of ingest needs one PUT and one floor read, and a tail read and a put a partition', async () => {
@@ -93,58 +69,47 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
     deployment.gateway.reset()
     succeeded(await ingest.invoke(second))
     const n = Object.keys(JSON.parse(second).records).length
-    const counts = Object.fromEntries(
-      Object.entries(Object.groupBy(deployment.gateway.calls, (call) => call)).map(([call, of]) => [call, of?.length]),
-    )
-    expect(counts).toEqual({ 'S3.PUT': 1, 'DynamoDB.Query': n, 'DynamoDB.PutItem': n, 'DynamoDB.BatchGetItem': 1 })
+    const calls = Object.entries(Object.groupBy(deployment.gateway.calls, (call) => call)).map(([call, of]) => [call, of?.length])
+    expect(Object.fromEntries(calls)).toEqual({
+      'S3.PUT': 1,
+      'DynamoDB.Query': n,
+      'DynamoDB.PutItem': n,
+      'DynamoDB.BatchGetItem': 1,
+    })
   })
 
   test('a handler killed at any of its calls, before or after it took effect, loses and doubles nothing', async () => {
-    const events = eventsOf(6000, { batchRecords: 300 })
-    const { gateway } = deployment
+    const events = eventsOf(12_000, { batchRecords: 300 })
     const ingest = deployment.start('ingest')
     let next = 0
     let kills = 0
     for (const at of ['before', 'after'] as const)
-      for (let n = 1; ; n++) {
+      for (let n = 1, killed = true; killed; n++) {
         const event = events[next++]
-        gateway.reset()
-        const call = await ingest.begin(event)
-        gateway.onPassing = (passing) => {
-          if (passing.n === n && passing.at === at) call.kill()
-        }
-        const { functionError } = await call.answer
-        gateway.reset()
-        if (functionError === undefined) break
-        kills++
-        await deliver(ingest, event)
+        deployment.gateway.reset()
+        killed = await killAt(await ingest.begin(event), n, at)
+        if (killed) await deliver(ingest, event)
+        if (killed) kills++
       }
-    await deployment.start('commit').invoke('{}')
-    await expectExactly(events.slice(0, next))
-    // Incarnation, tails, segment, puts, floors, twice.
-    expect(kills).toBeGreaterThan(10)
+    succeeded(await deployment.start('commit').invoke('{}'))
+    await expectExactly(deployment, events.slice(0, next))
+    // At least the incarnation, and a partition's tail, segment, put and floor, twice.
+    expect(kills).toBeGreaterThanOrEqual(10)
   })
 
   test('a commit killed at its calls leaves nothing that the next one does not finish', async () => {
     const events = eventsOf(6000, { batchRecords: 300 })
-    const { gateway } = deployment
     const [ingest, commit] = [deployment.start('ingest'), deployment.start('commit')]
     let next = 0
     let kills = 0
-    for (let n = 1; ; n += 4) {
+    for (let n = 1, killed = true; killed; n += 4) {
       await deliver(ingest, events[next++])
-      gateway.reset()
-      const call = await commit.begin('{}')
-      gateway.onPassing = (passing) => {
-        if (passing.n === n && passing.at === (n % 8 === 1 ? 'before' : 'after')) call.kill()
-      }
-      const { functionError } = await call.answer
-      gateway.reset()
-      if (functionError === undefined) break
-      kills++
+      deployment.gateway.reset()
+      killed = await killAt(await commit.begin('{}'), n, n % 8 === 1 ? 'before' : 'after')
+      if (killed) kills++
     }
     succeeded(await commit.invoke('{}'))
-    await expectExactly(events.slice(0, next))
+    await expectExactly(deployment, events.slice(0, next))
     expect(kills).toBeGreaterThan(5)
   })
 
@@ -152,56 +117,115 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
     'a handler frozen right %s its append took effect finds its records in when it wakes',
     async (at) => {
       const events = eventsOf(3000, { batchRecords: 600 })
-      const { gateway } = deployment
-      const [ingest, commit] = [deployment.start('ingest'), deployment.start('commit')]
+      const [ingest, commit, sleeper] = [deployment.start('ingest'), deployment.start('commit'), deployment.start('ingest')]
       await deliver(ingest, events[0])
-      const sleeper = deployment.start('ingest')
-      gateway.reset()
       const call = await sleeper.begin(events[1])
-      const { promise: woken, resolve: wake } = Promise.withResolvers<void>()
-      await new Promise<void>((reached) => {
-        gateway.onPassing = (passing) => {
-          if (passing.call !== 'DynamoDB.PutItem' || passing.at !== at) return
-          call.freeze()
-          reached()
-          return woken
-        }
-      })
-      // The puts of all partitions stand still; others pass.
-      gateway.onPassing = () => {}
+      const release = await hold((passing) => passing.call === 'DynamoDB.PutItem' && passing.at === at, call.freeze)
       for (const event of events.slice(1)) await deliver(ingest, event)
       succeeded(await commit.invoke('{}'))
       call.wake()
-      wake()
+      release()
       expect(succeeded(await call.answer)).toBeNull()
       succeeded(await commit.invoke('{}'))
-      await expectExactly(events)
-      const told = sleeper.log.map((line) => JSON.parse(line)).find(({ message }) => message === 'staged')
-      if (at === 'before')
-        expect(told.records).toBeLessThan(parseKafkaEvent(JSON.parse(events[1])).reduce((sum, { count }) => sum + count, 0))
+      await expectExactly(deployment, events)
+      // What another staged meanwhile is in none of its counts.
+      const [{ records }] = printed(sleeper, 'staged')
+      if (at === 'before') expect(records).toBeLessThan(recordsIn(events[1]))
     },
   )
 
   test('of two commits at once one appends the checkpoint, the other finds the work done', async () => {
     const events = eventsOf(2000)
-    const { gateway } = deployment
-    const [ingest, commit] = [deployment.start('ingest'), deployment.start('commit')]
+    const [ingest, commit, slow] = [deployment.start('ingest'), deployment.start('commit'), deployment.start('commit')]
     succeeded(await commit.invoke('{}'))
     for (const event of events) await deliver(ingest, event)
-    gateway.reset()
-    const slow = await deployment.start('commit').begin('{}')
-    const { promise: released, resolve: release } = Promise.withResolvers<void>()
-    await new Promise<void>((reached) => {
-      gateway.onPassing = ({ call, at }) => {
-        if (call !== 'DynamoDB.PutItem' || at !== 'before') return
-        reached()
-        return released
-      }
-    })
-    gateway.onPassing = () => {}
+    const call = await slow.begin('{}')
+    const release = await hold((passing) => passing.call === 'DynamoDB.PutItem' && passing.at === 'before')
     expect(succeeded(await commit.invoke('{}'))).toMatchObject({ records: 2000, checkpoint: 2 })
     release()
-    expect(succeeded(await slow.answer)).toMatchObject({ records: 0, checkpoint: 2, rounds: 2 })
-    await expectExactly(events)
+    expect(succeeded(await call.answer)).toMatchObject({ records: 0, checkpoint: 2, rounds: 2 })
+    await expectExactly(deployment, events)
+  })
+
+  test('commits and handlers that run all at once leave exact tables', async () => {
+    const events = eventsOf(3000)
+    const [ingest, commit] = [deployment.start('ingest'), deployment.start('commit')]
+    succeeded(await commit.invoke('{}'))
+    for (let i = 0; i < events.length; i += 3) {
+      const some = events.slice(i, i + 3)
+      // Each event twice, in order, as two pollers would that both think the partitions theirs; and two commits.
+      const pollers = [0, 1].map(async () => {
+        for (const event of some) await deliver(ingest, event)
+      })
+      const commits = [0, 1].map(async () => succeeded(await commit.invoke('{}')))
+      await Promise.all([...pollers, ...commits])
+    }
+    succeeded(await commit.invoke('{}'))
+    await expectExactly(deployment, events)
+  })
+})
+
+describe('a partition that cannot be staged', () => {
+  /** An event of partitions 0 and 1; `timestamp` of 0's records, by which a topic made anew is known. */
+  const eventOf = (offset: number, timestamp: number) =>
+    JSON.stringify({
+      eventSource: 'SelfManagedKafka',
+      bootstrapServers: 'b-1:9092',
+      records: Object.fromEntries(
+        [0, 1].map((partition) => [
+          `trades-${partition}`,
+          [0, 1].map((i) => ({
+            topic: 'trades',
+            partition,
+            offset: (partition === 0 ? 0 : offset) + i,
+            timestamp: partition === 0 ? timestamp : 1000,
+            timestampType: 'CREATE_TIME',
+            value: Buffer.from(JSON.stringify({ symbol: 'A', ts: 1000, price: 1, qty: 1 })).toString('base64'),
+            headers: [{ trace: [1, 2] }],
+          })),
+        ]),
+      ),
+    })
+
+  test('fails the event where the mapping knows no partial responses: it comes again as a whole, and nothing is lost', async () => {
+    const ingest = deployment.start('ingest')
+    succeeded(await ingest.invoke(eventOf(0, 1000)))
+    const { errorType, errorMessage } = failed(await ingest.invoke(eventOf(2, 9000)))
+    expect(errorType).toBe('Refused')
+    expect(errorMessage).toMatch(/^Cannot stage trades-0: [^\n]*The topic was made anew/)
+    expect(ingest.log.map((line) => JSON.parse(line).level)).toEqual(['INFO', 'ERROR'])
+  })
+
+  test('is told where it does, and the others are in', async () => {
+    const ingest = deployment.start('ingest', { environment: { FRAZIL_PARTIAL_RESPONSES: '1' } })
+    expect(succeeded(await ingest.invoke(eventOf(0, 1000)))).toBeNull()
+    expect(succeeded(await ingest.invoke(eventOf(2, 9000)))).toEqual({
+      batchItemFailures: [{ itemIdentifier: { partition: 'trades-0', offset: 0 } }],
+    })
+    expect(succeeded(await deployment.start('commit').invoke('{}'))).toMatchObject({ records: 6 })
+    expect(await deployment.count('raw_trades')).toBe(6)
+  })
+})
+
+describe('what is missing or set wrong', () => {
+  const [event] = eventsOf(100)
+
+  test.each([
+    [
+      'a table',
+      { FRAZIL_LOG_TABLE: 'nobody' },
+      /^Cannot read log \S+ in table nobody: expected a DynamoDB table nobody, found none/,
+    ],
+    ['a bucket', { FRAZIL_STAGING: 's3://nobody-has-this/staging/' }, /expected a bucket nobody-has-this, found none/],
+    ['an endpoint', { AWS_ENDPOINT_URL: 'http://127.0.0.1:9' }, /nothing answers at the endpoint/],
+    ['a variable', { FRAZIL_STAGING: '' }, /^Cannot start ingest: expected variable FRAZIL_STAGING, found none/],
+    ['a name', { FRAZIL_LOGTABLE: 'a' }, /found FRAZIL_LOGTABLE/],
+  ])('%s is told in one line, and nothing is lost', async (_, environment, message) => {
+    const { errorMessage } = failed(await deployment.start('ingest', { environment }).invoke(event))
+    expect(errorMessage).toMatch(message)
+    expect(errorMessage).not.toContain('\n')
+    succeeded(await deployment.start('ingest').invoke(event))
+    succeeded(await deployment.start('commit').invoke('{}'))
+    await expectExactly(deployment, [event])
   })
 })

@@ -157,7 +157,7 @@ describe('what a query cannot do', () => {
       /expected SELECT, COPY … TO or another statement that reads, found INSTALL/,
     ],
     ['a table made on the side', 'CREATE TABLE t AS SELECT 1', /found CREATE/],
-    ['a syntax error', 'SELEC 1', /Parser Error/],
+    ['a syntax error', 'SELECT 1 FROM FROM', /Parser Error/],
     ['an unknown table', 'SELECT * FROM nowhere', /does not exist![\s\S]*trades\.raw_trades/],
     ['an unknown column', 'SELECT nothing FROM raw_trades', /"nothing" not found/],
     [

@@ -2,7 +2,7 @@ import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import type { ClientOptions } from '../../lib/aws/clients.ts'
-import { dynamoClient, openDynamoLog } from '../../lib/aws/dynamo-log.ts'
+import { dynamoClient } from '../../lib/aws/dynamo-log.ts'
 import { createLogTable } from '../../lib/aws/dynamo-table.ts'
 import { openGlueCatalog } from '../../lib/aws/glue-catalog.ts'
 import { openS3Objects, s3Client } from '../../lib/aws/s3-objects.ts'
@@ -82,7 +82,3 @@ export async function deploy(files: { ingest: string; commit: string }, client: 
     },
   }
 }
-
-/** DynamoDB logs as this process sees them: for what no function does. */
-export const logOf = (deployment: Deployment, client: ClientOptions) =>
-  openDynamoLog({ ...client, table: deployment.environment.ingest.FRAZIL_LOG_TABLE })

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
@@ -37,7 +37,6 @@ describe('the host', () => {
     expect(JSON.parse(second.payload)).toMatchObject({ calls: 2 })
     expect(second).toMatchObject({ coldStart: false })
     expect(second.initMs).toBeUndefined()
-    expect(second.peakRssMb).toBeGreaterThan(20)
   })
 
   test('runs calls at once on a process each, up to its concurrency', async () => {
@@ -87,7 +86,7 @@ describe('the host', () => {
     expect(await slow.invoke('0')).toMatchObject({ payload: '1', coldStart: true })
   })
 
-  test('a process above its memory is killed', async () => {
+  test.skipIf(!existsSync('/proc/self/status'))('a process above its memory is killed', async () => {
     const hungry = functionOf(
       'export const handler = async () => { const all = []; for (;;) all.push(Buffer.alloc(1e6, 1)), await 0 }',
       {

@@ -49,6 +49,25 @@ describe('DuckDB', () => {
     },
   )
 
+  test('notices a changed byte in any page: zstd carries a checksum', async () => {
+    const fields = fieldsOf(['long', 'string'])
+    const rows = Array.from({ length: 3000 }, (_, i) => ({ long_0: BigInt(i * i), string_1: `text ${i % 50} of ${i}` }))
+    const file = writeRows(fields, rows, { pageBytes: 4000 })
+    const sql = 'SELECT sum(long_0), sum(hash(string_1)) FROM read_parquet($FILE)'
+    await queryWithDuckDb(file, sql)
+    const bytes = Buffer.concat(file.parts)
+    const footerAt = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8)
+    let unnoticed = 0
+    for (let at = 200; at < footerAt; at += 397) {
+      const damaged = Buffer.from(bytes)
+      damaged[at] ^= 0x10
+      const answer = await queryWithDuckDb({ ...file, parts: [damaged] }, sql).catch(() => undefined)
+      if (answer !== undefined) unnoticed++
+    }
+    // What lies in a header of a page, and not in the page, may change without a change of any value.
+    expect(unnoticed).toBeLessThanOrEqual(2)
+  })
+
   test('sees field ids, types, nullability and logical types', async () => {
     const optional = fieldsOf(TYPES)
     const fields = [...optional, { id: 99, name: 'last', type: 'int', required: true } as const]

@@ -12,7 +12,8 @@ from canonical import run_reader
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
-NAMESPACE = "trades"
+NAMESPACE = os.environ.get("NAMESPACE", "trades")
+PIPELINE = "trades"
 
 
 def glue():
@@ -39,7 +40,7 @@ def main(warehouse, expected_dir):
         snapshot = table.current_snapshot()
         summary = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
         files, size = summary.get("total-data-files", "0"), int(summary.get("total-files-size", "0"))
-        marker = table.properties.get(f"frazil.{NAMESPACE}.marker", "none")
+        marker = table.properties.get(f"frazil.{PIPELINE}.marker", "none")
         partitioned = ", ".join(f"{field.transform}({table.schema().find_column_name(field.source_id)})" for field in table.spec().fields)
         note = f"; {len(table.snapshots())} snapshots, {files} files, {size / 1e6:.2f} MB, partitioned by {partitioned or 'nothing'}, marker {marker}"
         return table.scan().to_arrow(), schema, note

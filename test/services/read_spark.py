@@ -12,7 +12,7 @@ from pathlib import Path
 from canonical import TABLES, run_reader
 from pyspark.sql import SparkSession
 
-NAMESPACE = "trades"
+NAMESPACE = os.environ.get("NAMESPACE", "trades")
 TYPES = {"string": "string", "bigint": "long", "int": "int", "double": "double", "timestamp": "timestamptz", "binary": "binary"}
 
 

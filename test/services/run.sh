@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# npm run test:services: a real Kafka broker in, foreign readers out, and kills in between.
+# npm run test:services: a real Kafka broker in, foreign readers out, kills in between; then the same as functions on AWS.
 #   run.sh [--count N] [--no-kill]
-# Installs what is missing, starts a broker of its own on free ports, and compares what PyIceberg, Spark and DuckDB read with
-# an independent computation. In CI a missing Java, Maven or Python fails; elsewhere it skips.
+# Installs what is missing, starts a broker and emulators of AWS of its own on free ports, and compares what PyIceberg, Spark and
+# DuckDB read with an independent computation. In CI a missing Java, Maven or Python fails; elsewhere it skips.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 COUNT=200000
@@ -33,16 +33,17 @@ done
 WORK="$(mktemp -d "$FRAZIL_SERVICES/run-XXXXXX")"
 PY="$VENV/bin/python"
 free_ports() {
-  "$PY" -c 'import socket; held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]; print(*(s.getsockname()[1] for s in held))'
+  "$PY" -c 'import socket; held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]; print(*(s.getsockname()[1] for s in held))'
 }
-read -r FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT < <(free_ports)
+read -r FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT FRAZIL_MINISTACK_PORT FRAZIL_DYNAMODB_PORT < <(free_ports)
 export FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT FRAZIL_KAFKA_DIR="$WORK/kafka"
+export FRAZIL_MINISTACK_PORT FRAZIL_MINISTACK_DIR="$WORK/ministack" FRAZIL_DYNAMODB_PORT FRAZIL_DYNAMODB_DIR="$WORK/dynamodb"
 BROKERS="127.0.0.1:$FRAZIL_KAFKA_PORT"
 passed=0
 failed=0
 
 finish() {
-  "$SERVICES_SRC/kafka.sh" stop >&2 || true
+  for service in kafka ministack dynamodb-local; do "$SERVICES_SRC/$service.sh" stop >&2 || true; done
   if [ "$failed" = 0 ]; then rm -rf "$WORK"; else echo "kept: $WORK" >&2; fi
 }
 trap finish EXIT
@@ -64,6 +65,12 @@ step() { # name command...
 
 node() { "$NODE" "$@"; }
 frazil_run() { node lib/cli/main.ts run pipelines/trades.ts --json --until-end "$@"; }
+# As the functions were told, so that readers find Glue; on_glue ENV_FILE COMMAND...
+on_glue() {
+  local env_file="$1"
+  shift
+  env $(cat "$env_file") "$@"
+}
 for_spark=()
 readers() { # name warehouse expected
   for reader in pyiceberg duckdb; do
@@ -79,6 +86,8 @@ stop_here() {
 SHARES=(--late 0.002 --poison 0.002 --odd 0.002)
 AHEAD=(--ahead 0.0005)
 EXTREME_COUNT=20000
+# Of the calls of functions.
+KILL_SHARE=0.4
 # Past midnight, so that tables have more than one partition.
 START_MS=1705707000000
 
@@ -123,6 +132,26 @@ if [ "$KILL" = yes ]; then
   step "$BROKER_ROUNDS runs from the broker are killed" node test/services/kill.ts --mode brokers --rounds "$BROKER_ROUNDS" \
     --brokers "$BROKERS" --expected "$WORK/topic.expected" || true
 fi
+
+# 4. Functions on AWS: adapters and handlers by their own tests, then the topic through the mapping, ingest, commit and Glue.
+step 'an emulator of AWS starts' "$SERVICES_SRC/ministack.sh" start || stop_here
+step 'DynamoDB Local starts' "$SERVICES_SRC/dynamodb-local.sh" start || stop_here
+export FRAZIL_TEST_AWS_ENDPOINT="http://127.0.0.1:$FRAZIL_MINISTACK_PORT"
+export FRAZIL_TEST_DYNAMODB_ENDPOINT="http://127.0.0.1:$FRAZIL_DYNAMODB_PORT" FRAZIL_TEST_BROKERS="$BROKERS"
+step 'adapters, functions and the event source mapping' npx vitest run -c vitest.services.config.ts || true
+functions() { # name options...
+  local name="$1"
+  shift
+  step "the topic through the functions ($name)" node test/services/functions.ts --brokers "$BROKERS" --topic "$TOPIC" \
+    --out "$WORK/$name.env" "$@" || return 0
+  step "pyiceberg reads what Glue names ($name)" on_glue "$WORK/$name.env" \
+    "$PY" "$SERVICES_SRC/read_pyiceberg.py" glue "$WORK/topic.expected" || true
+}
+functions undisturbed
+functions killed --kill "$KILL_SHARE" --seed 7
+functions killed-without-partial-responses --kill "$KILL_SHARE" --seed 8 --no-partial
+[ ! -f "$WORK/killed.env" ] || step 'spark reads what Glue names' on_glue "$WORK/killed.env" \
+  "$PY" "$SERVICES_SRC/read_spark.py" glue "$WORK/topic.expected" || true
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
