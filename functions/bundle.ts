@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type BuildFailure, build, type Metafile, type Plugin } from 'esbuild'
+import { loadPipeline } from '../lib/cli/load-pipeline.ts'
 import { FrazilError, messageOf, usage } from '../lib/errors.ts'
 
 export interface BundleOptions {
@@ -37,16 +38,19 @@ const BANNER = "import{createRequire as $createRequire}from'node:module';const r
 /**
  * Bundles both functions with a pipeline into one file each, the AWS SDK included: it starts faster than the one Lambda has, and
  * is the one that was tested. The same input gives the same bytes, wherever it is written. Throws `Usage` when the pipeline
- * cannot be bundled.
+ * cannot be bundled, `InvalidPipeline` when it defines nothing that can run: here, and not when the functions start.
  */
 export async function bundle({ pipeline, outDir }: BundleOptions): Promise<Bundles> {
   const file = resolve(pipeline)
   if (!existsSync(file)) throw usage(`Cannot bundle ${pipeline}: expected a pipeline file, found none. Name one that exists.`)
-  const [ingest, commit] = await Promise.all(FUNCTIONS.map((name) => bundleOne(name, file, resolve(outDir))))
+  const built = await Promise.all(FUNCTIONS.map((name) => buildOne(name, file, resolve(outDir))))
+  // What does not parse is told by now; what the definition itself says wrong is told here, and not when a function starts.
+  await loadPipeline(file)
+  const [ingest, commit] = await Promise.all(built.map((one) => one.write()))
   return { ingest, commit }
 }
 
-async function bundleOne(name: string, pipeline: string, outDir: string): Promise<Bundle> {
+async function buildOne(name: string, pipeline: string, outDir: string): Promise<{ write(): Promise<Bundle> }> {
   const file = join(outDir, name, 'index.mjs')
   const result = await build({
     entryPoints: [join(root, 'functions', `${name}.ts`)],
@@ -71,12 +75,17 @@ async function bundleOne(name: string, pipeline: string, outDir: string): Promis
   }).catch((cause) => {
     throw usage(`Cannot bundle ${pipeline}: ${reason(cause)}. Set it right and bundle again.`, { cause })
   })
-  await mkdir(join(outDir, name), { recursive: true })
-  for (const output of result.outputFiles)
-    await writeFile(output.path.endsWith('.map') ? join(outDir, `${name}.mjs.map`) : file, output.contents)
   const { bytes, inputs } = contentsOf(result.metafile)
   const sdk = Object.entries(inputs).filter(([path]) => SDK.test(path))
-  return { file, bytes, bytesWithoutSdk: bytes - sdk.reduce((sum, [, size]) => sum + size, 0), inputs }
+  const bytesWithoutSdk = bytes - sdk.reduce((sum, [, size]) => sum + size, 0)
+  return {
+    async write() {
+      await mkdir(join(outDir, name), { recursive: true })
+      for (const output of result.outputFiles)
+        await writeFile(output.path.endsWith('.map') ? join(outDir, `${name}.mjs.map`) : file, output.contents)
+      return { file, bytes, bytesWithoutSdk, inputs }
+    },
+  }
 }
 
 /** `#pipeline` is the user's file, and `frazil` this very library: nothing need be installed beside the file. */

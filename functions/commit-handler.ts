@@ -3,7 +3,7 @@ import { type CommitSummary, commitUntil } from '../lib/runtime/commit-until.ts'
 import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
 import { provision } from '../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
-import { type CommitConfig, checkPartitions } from './config.ts'
+import { type CommitConfig, planForFunctions } from './config.ts'
 import { type Context, fail, info, type Printing } from './logging.ts'
 import { once } from './once.ts'
 
@@ -12,8 +12,8 @@ import { once } from './once.ts'
  * each other. Tables that are missing are made, and partitions opened, once per cold start. Throws `InvalidPipeline` for a plan
  * that cannot run in functions.
  */
-export function commitHandler(plan: Plan, ports: Ports & Printing, config: CommitConfig) {
-  checkPartitions(plan)
+export function commitHandler(definition: Plan, ports: Ports & Printing, config: CommitConfig) {
+  const plan = planForFunctions(definition, config)
   const { staging, warehouse, maxCheckpointBytes } = config
   // A cached incarnation is sound: a deliberate restart fences the old one's logs by their floor.
   const runtime = once(async () => {

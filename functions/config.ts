@@ -1,6 +1,7 @@
 import { s3Prefix } from '../lib/aws/s3-location.ts'
 import { FrazilError, invalidPipeline, usage } from '../lib/errors.ts'
-import type { Plan } from '../lib/pipeline/plan.ts'
+import type { Plan, SourcePlan } from '../lib/pipeline/plan.ts'
+import { MAX_PARTITIONS } from '../lib/pipeline/source.ts'
 
 /** What both functions are told by their environment. Region, credentials and endpoints are the SDK's own variables. */
 export interface StagingConfig {
@@ -8,6 +9,8 @@ export interface StagingConfig {
   readonly logTable: string
   /** FRAZIL_STAGING: location prefix of segments, checkpoint bodies and state: `s3://bucket/prefix/`. */
   readonly staging: string
+  /** FRAZIL_PARTITIONS=`trades=4,orders=8`: how many partitions topics have, where the definition does not say or says otherwise. */
+  readonly partitions: Readonly<Record<string, number>>
 }
 
 export interface IngestConfig extends StagingConfig {
@@ -25,6 +28,8 @@ export interface CommitConfig extends StagingConfig {
   readonly maxCheckpointBytes: number
 }
 
+const STAGING = ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_PARTITIONS'] as const
+
 /** The variables of a process, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -36,7 +41,7 @@ export const DEFAULT_MAX_CHECKPOINT_BYTES = 32 * 1024 * 1024
 
 /** Throws `Usage`, one line that names the variable, for one that is missing, unknown or cannot be. */
 export function ingestConfig(env: Environment): IngestConfig {
-  const read = reader('ingest', env, ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_PARTIAL_RESPONSES'])
+  const read = reader('ingest', env, [...STAGING, 'FRAZIL_PARTIAL_RESPONSES'])
   const partial = read.optional('FRAZIL_PARTIAL_RESPONSES')
   if (partial !== undefined && partial !== '1') throw read.wrong('FRAZIL_PARTIAL_RESPONSES', '1, or no such variable', partial)
   return { ...stagingConfig(read), partialResponses: partial === '1' }
@@ -44,7 +49,7 @@ export function ingestConfig(env: Environment): IngestConfig {
 
 /** As `ingestConfig`. */
 export function commitConfig(env: Environment): CommitConfig {
-  const read = reader('commit', env, ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_WAREHOUSE', 'FRAZIL_MAX_CHECKPOINT_BYTES'])
+  const read = reader('commit', env, [...STAGING, 'FRAZIL_WAREHOUSE', 'FRAZIL_MAX_CHECKPOINT_BYTES'])
   return {
     ...stagingConfig(read),
     warehouse: read.prefix('FRAZIL_WAREHOUSE'),
@@ -53,19 +58,35 @@ export function commitConfig(env: Environment): CommitConfig {
 }
 
 /**
- * A function has no broker to ask how many partitions there are, and no window may close before a partition that has yet to
- * speak (PROTOCOL-REVIEW 22): so the definition must say. Throws `InvalidPipeline`.
+ * The plan, every topic with its number of partitions. A function has no broker to ask how many there are, and no window may
+ * close before a partition that has yet to speak (protocol rule 22): so the definition or the environment must say. Throws
+ * `InvalidPipeline` where neither does, `Usage` for a topic that the pipeline does not read.
  */
-export function checkPartitions(plan: Plan): void {
-  for (const { topic, partitions } of Object.values(plan.sources))
-    if (partitions === undefined)
-      throw invalidPipeline(
-        `Cannot run pipeline ${plan.name} in functions: expected topic ${topic} to say how many partitions it has, found nothing. Write partitions: N in kafka('${topic}', { … }).`,
+export function planForFunctions(plan: Plan, { partitions }: Pick<StagingConfig, 'partitions'>): Plan {
+  const sources: Record<string, SourcePlan> = {}
+  const topics = Object.values(plan.sources).map(({ topic }) => topic)
+  for (const topic of Object.keys(partitions))
+    if (!topics.includes(topic))
+      throw usage(
+        `Cannot run pipeline ${plan.name} in functions: expected FRAZIL_PARTITIONS to name ${topics.join(', ')}, found ${topic}. Set it right.`,
       )
+  for (const source of Object.values(plan.sources)) {
+    const count = partitions[source.topic] ?? source.partitions
+    if (count === undefined)
+      throw invalidPipeline(
+        `Cannot run pipeline ${plan.name} in functions: expected topic ${source.topic} to say how many partitions it has, found nothing. Write partitions: N in kafka('${source.topic}', { … }), or set FRAZIL_PARTITIONS=${source.topic}=N.`,
+      )
+    sources[source.id] = { ...source, partitions: count }
+  }
+  return { ...plan, sources }
 }
 
 function stagingConfig(read: Reader): StagingConfig {
-  return { logTable: read.required('FRAZIL_LOG_TABLE'), staging: read.prefix('FRAZIL_STAGING') }
+  return {
+    logTable: read.required('FRAZIL_LOG_TABLE'),
+    staging: read.prefix('FRAZIL_STAGING'),
+    partitions: read.counts('FRAZIL_PARTITIONS'),
+  }
 }
 
 interface Reader {
@@ -74,6 +95,8 @@ interface Reader {
   /** `s3://bucket/` or `s3://bucket/prefix/`. */
   prefix(name: string): string
   bytes(name: string): number | undefined
+  /** `trades=4,orders=8`; nothing when there is no such variable. */
+  counts(name: string): Readonly<Record<string, number>>
   wrong(name: string, expected: string, found: string): FrazilError
 }
 
@@ -111,6 +134,19 @@ function reader(what: string, env: Environment, known: readonly string[]): Reade
       const bytes = /^\d+$/.test(value) ? Number(value) : 0
       if (bytes < 1 || !Number.isSafeInteger(bytes)) throw wrong(name, 'a whole number of bytes, 1 or more', value)
       return bytes
+    },
+    counts(name) {
+      const value = optional(name)
+      if (value === undefined) return {}
+      const counts: Record<string, number> = {}
+      for (const part of value.split(',')) {
+        const [, topic, digits] = /^\s*([\w.-]+)=(\d+)\s*$/.exec(part) ?? []
+        const count = Number(digits)
+        if (topic === undefined || count < 1 || count > MAX_PARTITIONS || Object.hasOwn(counts, topic))
+          throw wrong(name, `topics and their numbers of partitions, such as trades=4,orders=8`, value)
+        counts[topic] = count
+      }
+      return counts
     },
     wrong,
   }

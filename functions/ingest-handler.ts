@@ -4,7 +4,7 @@ import type { Plan } from '../lib/pipeline/plan.ts'
 import { partitionLabel } from '../lib/protocol/names.ts'
 import { ingest, ingestByPartition, type PartitionReport, type Unstaged } from '../lib/runtime/ingest.ts'
 import { createStagingRuntime, nameIncarnation, type StagingPorts, type StagingRuntime } from '../lib/runtime/runtime.ts'
-import { checkPartitions, type IngestConfig } from './config.ts'
+import { type IngestConfig, planForFunctions } from './config.ts'
 import { type Context, fail, info, type Printing } from './logging.ts'
 import { once } from './once.ts'
 
@@ -20,8 +20,8 @@ export interface PartialResponse {
  * and finds what is in already; with `partialResponses` it tells which partitions are to come again, and throws only when
  * none is staged or when the event itself cannot be read. Throws `InvalidPipeline` for a plan that cannot run in functions.
  */
-export function ingestHandler(plan: Plan, ports: StagingPorts & Printing, config: IngestConfig) {
-  checkPartitions(plan)
+export function ingestHandler(definition: Plan, ports: StagingPorts & Printing, config: IngestConfig) {
+  const plan = planForFunctions(definition, config)
   // Named once per cold start: a deliberate restart fences the old incarnation's logs by their floor, so what a function with
   // the old name appends fails the floor's check, and is acknowledged to nobody.
   const runtime = once(async () => {

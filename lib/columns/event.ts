@@ -129,7 +129,7 @@ function decodeInPlace(bytes: Buffer, textEnd: number, groups: Iterable<readonly
   // Node skips what is not base64: something was skipped.
   for (const group of groups)
     for (const { value, offset } of group)
-      if (typeof value === 'string' && !/^[A-Za-z0-9+/]*={0,2}$/.test(value)) throw malformed(`base64 at offset ${offset}`, value)
+      if (typeof value === 'string' && !/^[A-Za-z0-9+/]*={0,2}$/.test(value)) throw malformed(`base64 at offset ${offset}`, otherText(value))
   throw malformed('base64 values', 'other characters')
 }
 
@@ -165,7 +165,7 @@ function recordsOf(list: readonly EventRecord[], bytes: Buffer, { valueStart, va
 function base64Length(text: string, where: string): number {
   const { length } = text
   const over = length % 4
-  if (over === 1 || (over > 1 && text.charCodeAt(length - 1) === EQUALS)) throw malformed(`base64 at ${where}`, text)
+  if (over === 1 || (over > 1 && text.charCodeAt(length - 1) === EQUALS)) throw malformed(`base64 at ${where}`, otherText(text))
   return over === 0 ? length : length + 4 - over
 }
 
@@ -246,8 +246,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Keys and values are nobody's business: their texts are told by length. */
+const otherText = (text: string): string => `${text.length} other characters`
+
 function malformed(expected: string, found: unknown) {
-  const text = typeof found === 'string' ? found : (JSON.stringify(found) ?? String(found))
+  const text = Array.isArray(found) ? 'a list' : isObject(found) ? 'an object' : String(found)
   return usage(
     `Cannot read the Kafka event: expected ${expected}, found ${text.length > 80 ? `${text.slice(0, 80)}…` : text}. ` +
       'Events have the form that AWS Lambda documents for Amazon MSK and self-managed Apache Kafka.',

@@ -24,37 +24,56 @@ const BACKOFF_MS = 20
 /** Above this many partitions a table's offsets property names the checkpoint's body instead. */
 const MAX_OFFSETS_IN_PROPERTY = 200
 
+/** Tables as they were found, by name. Those that nobody has made are missing. */
+export type Tables = ReadonlyMap<string, LoadedTable>
+
 /**
- * Brings every table up to its need in the last checkpoint: a no-op in the usual case (protocol rule 12). All are looked at
- * before the first is touched, so that a refusal leaves them as they were. False: another checkpoint was appended meanwhile,
- * so what we hold is not the last any more; read it again.
+ * Brings every table up to its need in the last checkpoint, a no-op in the usual case (protocol rule 12), and tells how they
+ * are then. All are looked at before the first is touched, so that a refusal leaves them as they were. Undefined: another
+ * checkpoint was appended meanwhile, so what we hold is not the last any more; read it again.
  */
-export async function applyAll(runtime: Runtime, last: Last): Promise<boolean> {
-  const due = await dueTables(runtime, last)
-  return due !== undefined && (await applyTables(runtime, due, last))
+export async function applyAll(runtime: Runtime, last: Last): Promise<Tables | undefined> {
+  const found = await dueTables(runtime, last)
+  if (found === undefined || found.due.length === 0) return found?.tables
+  if (!(await applyTables(runtime, found.due, last, found.tables))) return undefined
+  return (await dueTables(runtime, last))?.tables
 }
 
 /**
- * Tables that the last checkpoint has yet to be applied to. Undefined: it is not the last any more. Throws `Refused` when a
- * table stands where these logs cannot have left it (protocol rules 15, 28).
+ * All tables, and the names of those that the last checkpoint has yet to be applied to. Undefined: it is not the last any
+ * more. Throws `Refused` when a table stands where these logs cannot have left it (protocol rules 15, 28).
  */
-export async function dueTables(runtime: Runtime, last: Last): Promise<readonly string[] | undefined> {
+export async function dueTables(
+  runtime: Runtime,
+  last: Last,
+): Promise<{ readonly tables: Tables; readonly due: readonly string[] } | undefined> {
   const pending = Object.keys(last.body?.intents ?? {})
+  const tables = new Map<string, LoadedTable>()
   const due: string[] = []
   for (const name of new Set([...pending, ...Object.keys(runtime.plan.tables)])) {
-    const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, tableId(runtime, name), runtime.metadata)
+    const table = await load(runtime, name)
     const verdict = await judge(runtime, name, table, last)
     if (verdict === undefined) return undefined
     if (verdict === 'Apply') due.push(name)
+    if (table !== undefined) tables.set(name, table)
   }
-  return due
+  return { tables, due }
 }
 
-/** Applies the last checkpoint to tables it has work for. False as for `applyAll`. */
-export async function applyTables(runtime: Runtime, names: readonly string[], last: Last): Promise<boolean> {
+/**
+ * Applies the last checkpoint to tables it has work for. False: it is not the last any more.
+ *
+ * @param found what the first swap of each is tried on: it fails, and costs a few small objects, if they changed since
+ */
+export async function applyTables(runtime: Runtime, names: readonly string[], last: Last, found: Tables): Promise<boolean> {
   if (last.body === undefined) return true
-  for (const name of names) if (!(await applyTable(runtime, name, last.body, last))) return false
+  for (const name of names) if (!(await applyTable(runtime, name, last.body, last, found.get(name)))) return false
   return true
+}
+
+function load(runtime: Runtime, name: string): Promise<LoadedTable | undefined> {
+  const { catalog, objects } = runtime.ports
+  return loadTable(catalog, objects, tableId(runtime, name), runtime.metadata)
 }
 
 /** Undefined: the checkpoint at hand is not the last any more. */
@@ -83,14 +102,20 @@ async function judge(
  * The one commit loop there is: load, check uuid, incarnation and marker on that very base, one swap, and on anything but
  * success load again (protocol rules 10, 11). Nothing is deleted here, whatever happens.
  */
-async function applyTable(runtime: Runtime, name: string, body: Body, last: Last): Promise<boolean> {
-  const { catalog, objects, clock, random } = runtime.ports
+async function applyTable(
+  runtime: Runtime,
+  name: string,
+  body: Body,
+  last: Last,
+  found: LoadedTable | undefined,
+): Promise<boolean> {
+  const { objects, clock, random } = runtime.ports
   const id = tableId(runtime, name)
   const { need } = body.tables[name]
   const pipeline = runtime.plan.name
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
-    const table = await loadTable(catalog, objects, id, runtime.metadata)
+    const table = attempt === 0 && found !== undefined ? found : await load(runtime, name)
     const verdict = await judge(runtime, name, table, last)
     if (verdict === undefined) return false
     if (verdict === 'Done' || table === undefined) return true

@@ -1,7 +1,6 @@
 import type { Batch } from '../columns/batch.ts'
 import { corrupt, isKind, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
-import { loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
 import type { AggregatePlan } from '../pipeline/plan.ts'
@@ -17,9 +16,10 @@ import { stateName } from '../protocol/names.ts'
 import type { StagingEntry } from '../protocol/staging.ts'
 import { finish, mergePartials, splitClosed, windowEnds } from '../stream/aggregate.ts'
 import { decodeSlice, encodeSlice } from '../stream/slice.ts'
+import type { Tables } from './apply.ts'
 import type { Body, Last } from './checkpoints.ts'
 import type { Taken } from './read-staging.ts'
-import { type Runtime, refuseTable, tableId } from './runtime.ts'
+import { type Runtime, tableId } from './runtime.ts'
 import { type TableWriter, tableWriter } from './table-writer.ts'
 
 /** A checkpoint ready to be appended, and every object that was written for it. */
@@ -39,8 +39,10 @@ const MERGE_AT = 64
 /**
  * Builds checkpoint n+1 from what was taken: computes the watermark, closes windows, writes data files and open state.
  * Nothing it writes is visible to anyone until the checkpoint is appended.
+ *
+ * @param found the tables, as `last` left them
  */
-export async function build(runtime: Runtime, last: Last, taken: Taken): Promise<Built> {
+export async function build(runtime: Runtime, last: Last, taken: Taken, found: Tables): Promise<Built> {
   const n = last.n + 1
   const sources: Record<string, Record<string, PartitionProgress>> = {}
   for (const [source, partitions] of Object.entries(last.sources)) sources[source] = { ...partitions }
@@ -51,11 +53,11 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
   )
 
   const tables = new Map<string, TableWriter>()
-  const writerOf = async (name: string): Promise<TableWriter> => {
+  const writerOf = (name: string): TableWriter => {
     let writer = tables.get(name)
     if (writer === undefined) {
       const plan = lookup(runtime.plan.tables, name, 'table')
-      writer = tableWriter(runtime, plan, n, await metadataOf(runtime, name, last))
+      writer = tableWriter(runtime, plan, n, metadataOf(runtime, name, found))
       tables.set(name, writer)
     }
     return writer
@@ -65,8 +67,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
     const [kind, name] = splitTarget(target)
     if (kind === 'table') {
       if (!Object.hasOwn(runtime.plan.tables, name)) throw unknownTarget(runtime, `table ${name}`)
-      const writer = await writerOf(name)
-      writer.append(batch)
+      writerOf(name).append(batch)
     } else {
       const operator = knownOperator(runtime, name, fingerprint)
       const batches = partials.get(name) ?? []
@@ -86,10 +87,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
     }
     const operator = lookup(runtime.plan.operators, id, 'operator')
     const { kept, closed, open } = await closeWindows(runtime, operator, refs, partials.get(id) ?? [], watermark)
-    if (closed.rows > 0) {
-      const writer = await writerOf(operator.table)
-      writer.append(finish(operator, closed))
-    }
+    if (closed.rows > 0) writerOf(operator.table).append(finish(operator, closed))
     state[id] = kept
     if (open.rows === 0) continue
     const ref = await writeState(runtime, operator, open, n)
@@ -111,7 +109,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken): Promise
       files++
       fileBytes += file.sizeBytes
     }
-    const { uuid, need, base } = before ?? { uuid: (await metadataOf(runtime, name, last))['table-uuid'], need: 0, base: 0 }
+    const { uuid, need, base } = before ?? { uuid: metadataOf(runtime, name, found)['table-uuid'], need: 0, base: 0 }
     progress[name] = added.length > 0 ? { uuid, need: n, base: need } : { uuid, need, base }
   }
   const { name: pipeline } = runtime.plan
@@ -244,12 +242,11 @@ async function writeState(runtime: Runtime, operator: AggregatePlan, open: Batch
   }
 }
 
-/** The table as it is now. A missing one can be made by running again, unless checkpoints have pinned its uuid. */
-async function metadataOf(runtime: Runtime, name: string, last: Last): Promise<TableMetadata> {
-  const id = tableId(runtime, name)
-  const table = await loadTable(runtime.ports.catalog, runtime.ports.objects, id, runtime.metadata)
+/** A missing table can be made by running again: one that a checkpoint has pinned was looked for before. */
+function metadataOf(runtime: Runtime, name: string, found: Tables): TableMetadata {
+  const table = found.get(name)
   if (table !== undefined) return table.metadata
-  if (last.body?.tables[name] !== undefined) throw refuseTable(runtime, name, 'it does not exist any more')
+  const id = tableId(runtime, name)
   throw refused(`Cannot commit to table ${id.namespace}.${id.name}: it does not exist. Run the pipeline again to make it.`)
 }
 

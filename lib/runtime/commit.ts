@@ -28,12 +28,13 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   const last = await lastCheckpoint(runtime)
   if (last === undefined) return { n: 0, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: null, more: false }
   const idle = { n: last.n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: last.watermark, more: false }
-  if (!(await applyAll(runtime, last))) return { ...idle, more: true }
+  const tables = await applyAll(runtime, last)
+  if (tables === undefined) return { ...idle, more: true }
   const taken = await unlessStale(runtime, last, () => readStaging(runtime, last))
   if (taken === undefined) return { ...idle, more: true }
   if (taken.entries === 0) return idle
 
-  const built = await unlessStale(runtime, last, () => build(runtime, last, taken))
+  const built = await unlessStale(runtime, last, () => build(runtime, last, taken, tables))
   if (built === undefined) return { ...idle, more: true }
   const entry = await writeBody(runtime, built)
   if (!(await appendCheckpoint(runtime, built.body.n, entry))) {
@@ -42,7 +43,7 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   }
   const { body } = built
   const { n, watermark, sources } = body
-  await applyTables(runtime, Object.keys(body.intents), { ...last, n, entry, body, watermark, sources })
+  await applyTables(runtime, Object.keys(body.intents), { ...last, n, entry, body, watermark, sources }, tables)
   return {
     n: built.body.n,
     entries: taken.entries,

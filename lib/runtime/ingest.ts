@@ -206,11 +206,12 @@ async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: Log
 }
 
 /** The watermark a partition starts from: it joins before any record of it is judged (protocol rule 23). */
-async function joinedFloor(runtime: StagingRuntime, { source, records }: Delivery): Promise<number | null> {
+async function joinedFloor(runtime: StagingRuntime, { source, records, logKey }: Delivery): Promise<number | null> {
   for (;;) {
     const last = await lastCheckpoint(runtime)
     const partition = last?.sources[source.id]?.[records.partition]
-    if (partition !== undefined && partition.slot > 0)
+    // The log was empty when we looked, before the checkpoint: by now it must hold what that consumed (protocol rule 28).
+    if (partition !== undefined && partition.slot > 0 && (await runtime.ports.log.tail(logKey)) === undefined)
       throw corrupt(
         `Cannot stage ${partitionLabel(records.topic, records.partition)}: its log is empty, but checkpoint ${last?.n} consumed ${partition.slot} entries of it. Restore the log.`,
       )

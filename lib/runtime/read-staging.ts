@@ -100,15 +100,14 @@ async function fillPage(runtime: Runtime, reading: Reading): Promise<boolean> {
   // The first read begins with the last entry consumed, if trimming has left it: the log must be the one we know (28).
   const after = reading.known ? slot : Math.max(0, slot - 1)
   let items = await runtime.ports.log.read(reading.key, after, PAGE + 1)
+  // No need to ask again what there is behind a page that is not full: it can be taken by the next checkpoint.
+  reading.ended = items.length <= PAGE
   if (!reading.known && slot > 0) {
-    assertKnown(reading, items[0])
+    await assertKnown(runtime, reading, items[0])
     if (items[0].slot === slot) items = items.slice(1)
   }
   reading.known = true
-  if (items.length === 0) {
-    reading.ended = true
-    return true
-  }
+  if (items.length === 0) return true
   // A hole above what is consumed: consumed by a later checkpoint and trimmed, or lost.
   if (items[0].slot !== slot + 1) {
     const [floor] = await runtime.ports.log.floors([reading.key])
@@ -125,12 +124,18 @@ async function fillPage(runtime: Runtime, reading: Reading): Promise<boolean> {
   return true
 }
 
-/** A log that lost its end would be written again from a lower slot, and nobody would read that: halt. */
-function assertKnown({ key, progress }: Reading, item: LogItem | undefined): void {
-  const found = item?.slot === progress.slot ? decodeStagingEntry(item.value).next : undefined
-  if (item !== undefined && (item.slot > progress.slot || found === progress.next)) return
+/**
+ * A log that lost its end would be written again from a lower slot, and nobody would read that: halt. What stands in a trimmed
+ * slot proves nothing: a zombie may have won it.
+ */
+async function assertKnown({ ports }: Runtime, { key, progress }: Reading, item: LogItem | undefined): Promise<void> {
+  if (item !== undefined && item.slot > progress.slot) return
+  const next = item === undefined ? undefined : decodeStagingEntry(item.value).next
+  if (item !== undefined && next === progress.next) return
+  const [floor] = await ports.log.floors([key])
+  if (item !== undefined && floor >= progress.slot) return
   throw corrupt(
-    `Cannot read staging log ${key}: expected slot ${progress.slot} to end at offset ${progress.next}, found ${item === undefined ? 'no entry' : `offset ${found}`}. Restore the log.`,
+    `Cannot read staging log ${key}: expected slot ${progress.slot} to end at offset ${progress.next}, found ${item === undefined ? 'no entry' : `offset ${next}`}. Restore the log.`,
   )
 }
 

@@ -126,15 +126,15 @@ describe('a Kafka event', () => {
 
   test.each<[string, unknown, string]>([
     ['nothing', undefined, 'expected an event object, found undefined'],
-    ['a list', [], 'expected an event object, found []'],
+    ['a list', [], 'expected an event object, found a list'],
     [
       'another source',
       { eventSource: 'aws:sqs', Records: [] },
       'expected eventSource aws:kafka or SelfManagedKafka, found aws:sqs',
     ],
     ['no records', { eventSource: 'aws:kafka' }, 'expected records by topic and partition, found undefined'],
-    ['records as a list', { eventSource: 'aws:kafka', records: [] }, 'expected records by topic and partition, found []'],
-    ['no list under a partition', event({ 't-0': {} }), 'expected a list of records under t-0, found {}'],
+    ['records as a list', { eventSource: 'aws:kafka', records: [] }, 'expected records by topic and partition, found a list'],
+    ['no list under a partition', event({ 't-0': {} }), 'expected a list of records under t-0, found an object'],
     ['a record that is null', event({ 't-0': [null] }), 'expected a record at t-0[0], found null'],
     ['no topic', event({ 't-0': [record('', 0, 0, 'a')] }), 'expected a topic at t-0[0]'],
     [
@@ -152,7 +152,7 @@ describe('a Kafka event', () => {
     [
       'a value that is an object',
       event({ 't-0': [{ ...record('t', 0, 0), value: {} }] }),
-      'expected a base64 value at t-0[0], found {}',
+      'expected a base64 value at t-0[0], found an object',
     ],
     [
       'a timestamp in quotes',
@@ -178,6 +178,14 @@ describe('a Kafka event', () => {
     }
     expect(isKind(error, 'Usage')).toBe(true)
     expect((error as Error).message).toContain(message)
+  })
+
+  test('is refused without a word of its keys and values: they would be in the logs', () => {
+    const secrets = ['c2VjcmV0*', { deep: 'secret' }, ['secret']]
+    for (const value of secrets) {
+      const malformed = event({ 't-0': [record('t', 0, 0, null, { value })] })
+      expect(() => parseKafkaEvent(malformed)).toThrow(/^(?!.*(?:secret|c2Vj)).*expected (?:a )?base64/)
+    }
   })
 })
 

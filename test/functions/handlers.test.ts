@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { commitHandler } from '../../functions/commit-handler.ts'
-import { type CommitConfig, commitConfig, ingestConfig } from '../../functions/config.ts'
+import { type CommitConfig, commitConfig, ingestConfig, planForFunctions } from '../../functions/config.ts'
 import { ingestHandler } from '../../functions/ingest-handler.ts'
 import type { Context } from '../../functions/logging.ts'
 import { unavailable } from '../../lib/errors.ts'
@@ -15,7 +15,13 @@ const silent = planOf(trades)
 const plan: Plan = { ...silent, sources: { trades: { ...silent.sources.trades, partitions: 2 } } }
 
 const STAGING = 'memory://staging/'
-const CONFIG: CommitConfig = { logTable: 'logs', staging: STAGING, warehouse: 'memory://warehouse/', maxCheckpointBytes: 1e6 }
+const CONFIG: CommitConfig = {
+  logTable: 'logs',
+  staging: STAGING,
+  partitions: {},
+  warehouse: 'memory://warehouse/',
+  maxCheckpointBytes: 1e6,
+}
 const context = (remainingMs = 60_000): Context => ({ awsRequestId: 'request-1', getRemainingTimeInMillis: () => remainingMs })
 
 /** An event as Lambda delivers it: values by partition from an offset on, null for a tombstone. */
@@ -46,7 +52,7 @@ function functions(
   const { partialResponses = false } = options
   return {
     ...w,
-    ingest: ingestHandler(plan, ports, { logTable: 'logs', staging: STAGING, partialResponses }),
+    ingest: ingestHandler(plan, ports, { logTable: 'logs', staging: STAGING, partitions: {}, partialResponses }),
     commit: commitHandler(plan, { ...ports, broker: undefined }, { ...CONFIG, ...options.commit }),
     /** What was printed since the last look. */
     log: () => printed.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>),
@@ -258,6 +264,7 @@ describe('at their start', () => {
     expect(ingestConfig({ ...INGEST, ...foreign })).toEqual({
       logTable: 'logs',
       staging: 's3://lake/staging/',
+      partitions: {},
       partialResponses: false,
     })
     expect(ingestConfig({ ...INGEST, FRAZIL_PARTIAL_RESPONSES: '1' }).partialResponses).toBe(true)
@@ -305,9 +312,25 @@ describe('at their start', () => {
   test('a definition that does not say how many partitions there are is refused', () => {
     const { ports } = world()
     const all = { ...ports, print: () => {} }
-    const config = { logTable: 'logs', staging: STAGING, partialResponses: false }
+    const config = { logTable: 'logs', staging: STAGING, partitions: {}, partialResponses: false }
     const message = /expected topic trades to say how many partitions it has, found nothing. Write partitions: N/
     expect(() => ingestHandler(silent, all, config)).toThrow(message)
     expect(() => commitHandler(silent, all, CONFIG)).toThrow(message)
+    expect(() => commitHandler(silent, all, { ...CONFIG, partitions: { orders: 2 } })).toThrow(/to name trades, found orders/)
+    expect(planForFunctions(silent, { partitions: { trades: 8 } }).sources.trades.partitions).toBe(8)
+    expect(planForFunctions(plan, { partitions: { trades: 8 } }).sources.trades.partitions).toBe(8)
+    expect(ingestConfig({ ...INGEST, FRAZIL_PARTITIONS: 'trades=4, my.orders=12' }).partitions).toEqual({
+      trades: 4,
+      'my.orders': 12,
+    })
   })
+
+  test.each(['trades', 'trades=0', 'trades=4,trades=5', 'trades=4;orders=2', '', 'trades=-1', 'trades=99999'])(
+    'partitions that are not %s are refused',
+    (text) => {
+      expect(() => ingestConfig({ ...INGEST, FRAZIL_PARTITIONS: text })).toThrow(
+        /FRAZIL_PARTITIONS to be topics and their numbers/,
+      )
+    },
+  )
 })

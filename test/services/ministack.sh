@@ -11,7 +11,9 @@ DIR="${FRAZIL_MINISTACK_DIR:-$FRAZIL_SERVICES/ministack}"
 PORT="${FRAZIL_MINISTACK_PORT:-14566}"
 PORT_VARIABLE=FRAZIL_MINISTACK_PORT
 
-# Its Lambdas run on the first `node` on PATH: ours.
+# Its Lambdas run on the first `node` on PATH: ours. They get its environment, and know their own variables of Frazil only.
 mkdir -p "$DIR/home"
-daemon "${1:-}" env PATH="$(dirname "$NODE"):$PATH" HOME="$DIR/home" TMPDIR="$DIR" BIND_HOST=127.0.0.1 GATEWAY_PORT="$PORT" \
+unset_frazil=()
+for name in $(compgen -e FRAZIL_); do unset_frazil+=(-u "$name"); done
+daemon "${1:-}" env "${unset_frazil[@]}" PATH="$(dirname "$NODE"):$PATH" HOME="$DIR/home" TMPDIR="$DIR" BIND_HOST=127.0.0.1 GATEWAY_PORT="$PORT" \
   MINISTACK_HOST=127.0.0.1 LAMBDA_EXECUTOR=local LOG_LEVEL="${LOG_LEVEL:-WARNING}" "$FRAZIL_SERVICES/venv-ministack/bin/ministack"

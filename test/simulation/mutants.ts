@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
           'const before = (delivery.first ??= { watermark: tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark }).watermark',
       },
     ],
-    seeds: [150, 179, 310],
+    seeds: [17],
   },
   {
     name: 'trusts-any-topic',
@@ -186,8 +186,8 @@ export const MUTANTS: readonly Mutant[] = [
     without: 'checkpoint n is applied everywhere before n + 1 is appended',
     edits: [
       {
-        file: 'lib/runtime/commit.ts',
-        find: 'if (!(await applyAll(runtime, last))) return { ...idle, more: true }',
+        file: 'lib/runtime/apply.ts',
+        find: 'if (!(await applyTables(runtime, found.due, last, found.tables))) return undefined',
         replace: '',
       },
     ],
@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [225],
+    seeds: [25],
   },
   {
     name: 'ignores-uuid',
@@ -380,7 +380,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '23',
     without: 'a partition joins before it is advanced',
     edits: [{ file: 'lib/runtime/advance.ts', find: 'if (tail.entry === undefined) {', replace: 'if (false) {' }],
-    seeds: [82, 428, 786],
+    seeds: [217],
   },
   {
     name: 'advances-without-proof',
