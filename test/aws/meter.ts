@@ -1,7 +1,10 @@
 /** The part of an SDK client that a meter needs. Every client of AWS SDK v3 has it. */
 interface Meterable {
   readonly middlewareStack: {
-    add(middleware: never, options: { readonly step: 'initialize' | 'deserialize'; readonly priority: 'high'; readonly name: string }): void
+    add(
+      middleware: never,
+      options: { readonly step: 'initialize' | 'deserialize'; readonly priority: 'high'; readonly name: string },
+    ): void
   }
 }
 

@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '2',
     without: 'an append counts only above the trim floor read after it',
     edits: [{ file: 'lib/protocol/staging.ts', find: 'return ours && floorAfter < slot ?', replace: 'return ours ?' }],
-    seeds: [217],
+    seeds: [83],
   },
   {
     name: 'trims-tail',
@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
           'const before = (delivery.first ??= { watermark: tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark }).watermark',
       },
     ],
-    seeds: [17],
+    seeds: [465],
   },
   {
     name: 'trusts-any-topic',
@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [25],
+    seeds: [68],
   },
   {
     name: 'ignores-uuid',
@@ -317,7 +317,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'await readStaging(runtime, last)',
       },
     ],
-    seeds: [4052],
+    seeds: [4124],
   },
   {
     name: 'refuses-when-stale',
@@ -380,7 +380,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '23',
     without: 'a partition joins before it is advanced',
     edits: [{ file: 'lib/runtime/advance.ts', find: 'if (tail.entry === undefined) {', replace: 'if (false) {' }],
-    seeds: [217],
+    seeds: [63],
   },
   {
     name: 'advances-without-proof',
@@ -393,7 +393,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [1, 31, 36],
+    seeds: [64],
   },
   {
     name: 'accepts-wrong-clocks',
