@@ -1,10 +1,14 @@
+interface At<Step> {
+  readonly step: Step
+  readonly priority: 'high'
+  readonly name: string
+}
 /** The part of an SDK client that a meter needs. Every client of AWS SDK v3 has it. */
 interface Meterable {
+  readonly config: { readonly serviceId: string }
   readonly middlewareStack: {
-    add(
-      middleware: never,
-      options: { readonly step: 'initialize' | 'deserialize'; readonly priority: 'high'; readonly name: string },
-    ): void
+    add(middleware: never, at: At<'initialize'>): void
+    add(middleware: never, at: At<'deserialize'>): void
   }
 }
 
@@ -16,7 +20,7 @@ export interface Bill {
   readonly sentBytes: Readonly<Record<string, number>>
   /** Bytes of answers' bodies, by name. */
   readonly receivedBytes: Readonly<Record<string, number>>
-  /** Capacity units that DynamoDB says it consumed. */
+  /** Request units of DynamoDB. */
   readonly readUnits: number
   readonly writeUnits: number
 }
@@ -38,9 +42,26 @@ interface Consumed {
 }
 type Next = (args: Args) => Promise<Result>
 
-const WRITES = ['DynamoDB.PutItem', 'DynamoDB.UpdateItem', 'DynamoDB.BatchWriteItem']
+/** A call of DynamoDB as far as its price depends on it. */
+interface Asked {
+  readonly RequestItems?: Readonly<Record<string, { readonly Keys?: readonly unknown[] }>>
+}
 
-/** Counts what clients do from now on: below their retries for requests and bytes, above them for DynamoDB's own count of units. */
+/**
+ * What a consistent read costs at least: a unit for a query, and for each item of a batch, be it there or not. DynamoDB Local
+ * takes nothing for what is not there, DynamoDB does:
+ * https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+ */
+const LEAST_READ_UNITS: Readonly<Record<string, (asked: Asked) => number>> = {
+  'DynamoDB.Query': () => 1,
+  'DynamoDB.BatchGetItem': ({ RequestItems = {} }) =>
+    Object.values(RequestItems).reduce((sum, { Keys = [] }) => sum + Keys.length, 0),
+}
+
+/**
+ * Counts what clients do from now on: requests and bytes below their retries, DynamoDB's units as it tells them. Returns what
+ * runs some work, and tells its bill.
+ */
 export function meter(clients: readonly Meterable[]): (work: () => Promise<unknown>) => Promise<Bill> {
   let bill = emptyBill()
   const add = (counts: Record<string, number>, name: string, by: number) => {
@@ -48,8 +69,11 @@ export function meter(clients: readonly Meterable[]): (work: () => Promise<unkno
   }
   const units = (next: Next, context: Context) => async (args: Args) => {
     const result = await next({ ...args, input: { ...args.input, ReturnConsumedCapacity: 'TOTAL' } })
-    for (const { CapacityUnits = 0 } of [result.output.ConsumedCapacity ?? []].flat())
-      bill[WRITES.includes(nameOf(context)) ? 'writeUnits' : 'readUnits'] += CapacityUnits
+    const consumed = [result.output.ConsumedCapacity ?? []].flat()
+    const told = consumed.reduce((sum, { CapacityUnits = 0 }) => sum + CapacityUnits, 0)
+    const least = LEAST_READ_UNITS[nameOf(context)]
+    if (least === undefined) bill.writeUnits += told
+    else bill.readUnits += Math.max(told, least(args.input))
     return result
   }
   const requests = (next: Next, context: Context) => async (args: Args) => {
@@ -57,11 +81,13 @@ export function meter(clients: readonly Meterable[]): (work: () => Promise<unkno
     add(bill.calls, name, 1)
     add(bill.sentBytes, name, Buffer.byteLength(args.request.body ?? ''))
     const result = await next(args)
-    add(bill.receivedBytes, name, Number(result.response.headers['content-length'] ?? Number.NaN))
+    // The length that the answer to a HeadObject tells is the object's.
+    if (name !== 'S3.HeadObject') add(bill.receivedBytes, name, Number(result.response.headers['content-length'] ?? Number.NaN))
     return result
   }
-  for (const { middlewareStack } of clients) {
-    middlewareStack.add(units as never, { step: 'initialize', priority: 'high', name: 'meterUnits' })
+  for (const { config, middlewareStack } of clients) {
+    if (config.serviceId === 'DynamoDB')
+      middlewareStack.add(units as never, { step: 'initialize', priority: 'high', name: 'meterUnits' })
     middlewareStack.add(requests as never, { step: 'deserialize', priority: 'high', name: 'meterRequests' })
   }
   return async (work) => {

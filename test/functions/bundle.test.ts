@@ -65,7 +65,12 @@ async function importing(file: string, env: Record<string, string>): Promise<str
 }
 
 test('a bundle runs with nothing beside it, and says in one line what its environment lacks', async () => {
-  const env = { FRAZIL_LOG_TABLE: 'logs', FRAZIL_STAGING: 's3://lake/staging/', AWS_REGION: 'us-east-1' }
+  const env = {
+    FRAZIL_LOG_TABLE: 'logs',
+    FRAZIL_STAGING: 's3://lake/staging/',
+    FRAZIL_PARTITIONS: 'trades=4',
+    AWS_REGION: 'us-east-1',
+  }
   expect(await importing(bundles.ingest.file, env)).toBe("[ 'handler' ] function")
   expect(await importing(bundles.commit.file, { ...env, FRAZIL_WAREHOUSE: 's3://lake/' })).toBe("[ 'handler' ] function")
   expect(await importing(bundles.commit.file, env)).toBe(
@@ -92,7 +97,12 @@ export default pipeline('orders', { sinks: [orders.appendTo('raw_orders')] })
 `,
   )
   const { ingest } = await bundle({ pipeline: join(home, 'orders.ts'), outDir: join(dir, 'orders') })
-  const env = { FRAZIL_LOG_TABLE: 'logs', FRAZIL_STAGING: 's3://lake/staging/', AWS_REGION: 'us-east-1' }
+  const env = {
+    FRAZIL_LOG_TABLE: 'logs',
+    FRAZIL_STAGING: 's3://lake/staging/',
+    FRAZIL_PARTITIONS: 'trades=4',
+    AWS_REGION: 'us-east-1',
+  }
   expect(await importing(ingest.file, env)).toBe("[ 'handler' ] function")
 })
 

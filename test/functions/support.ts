@@ -11,7 +11,7 @@ import type { Deployment } from '../lambda/deployment.ts'
 import type { Invocation, LambdaFunction } from '../lambda/host.ts'
 import { world } from '../runtime/world.ts'
 
-/** Of `test/functions/trades.ts`. */
+/** Partitions of the topic. */
 export const PARTITIONS = 4
 const TABLES = ['raw_trades', 'agg_1m', 'agg_1m_late', 'dead_letters']
 

@@ -1,41 +1,5 @@
-import { column, kafka, minutes, pipeline, seconds, timestampMillis, tumbling } from 'frazil'
+import trades from '../../pipelines/trades.ts'
 
-/** As `pipelines/trades.ts`, for functions: it says how many partitions the topic has, and each deployment has its tables. */
-const trades = kafka('trades', {
-  partitions: 4,
-  key: 'symbol',
-  schema: {
-    symbol: column.string(),
-    ts: column.long(),
-    price: column.double(),
-    qty: column.double(),
-    side: column.string().optional(),
-  },
-  computed: { event_time: (c) => timestampMillis(c.ts) },
-  eventTime: 'event_time',
-  watermark: { delay: seconds(5), maxAhead: minutes(10) },
-})
-
-const candles = trades
-  .keyBy('symbol')
-  .window(tumbling(minutes(1)))
-  .aggregate((a) => ({
-    open: a.first('price'),
-    high: a.max('price'),
-    low: a.min('price'),
-    close: a.last('price'),
-    volume: a.sum('qty'),
-    trade_count: a.count(),
-    avg_price: a.avg('price'),
-  }))
-
+/** `pipelines/trades.ts` in a namespace of its own, so that deployments beside each other have tables of their own. */
 // biome-ignore lint/style/noDefaultExport: what a pipeline file is
-export default pipeline('trades', {
-  namespace: process.env.NAMESPACE ?? 'trades',
-  sinks: [
-    trades
-      .select('symbol', 'ts', 'price', 'qty', 'side', 'event_time', 'kafka_partition', 'kafka_offset')
-      .appendTo('raw_trades', { partitionBy: ['day(event_time)'] }),
-    candles.appendTo('agg_1m', { partitionBy: ['day(window_start)'], sortBy: ['symbol', 'window_start'] }),
-  ],
-})
+export default Object.freeze({ ...trades, namespace: process.env.NAMESPACE ?? 'trades' })

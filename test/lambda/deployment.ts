@@ -43,6 +43,7 @@ export async function deploy(files: { ingest: string; commit: string }, client: 
     NAMESPACE: namespace,
     FRAZIL_LOG_TABLE: logTable,
     FRAZIL_STAGING: `s3://${bucket}/staging/`,
+    FRAZIL_PARTITIONS: 'trades=4',
   }
   const environment = { ingest: shared, commit: { ...shared, FRAZIL_WAREHOUSE: `s3://${bucket}/tables/` } }
   const started: LambdaFunction[] = []

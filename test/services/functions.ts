@@ -100,7 +100,13 @@ try {
 
   // The end of the topic closes the last windows: a run on a laptop goes on with the very same logs and tables.
   const { commit: environment } = deployment.environment
-  const { FRAZIL_STAGING: staging = '', FRAZIL_LOG_TABLE: logTable = '', FRAZIL_WAREHOUSE: warehouse = '', ...aws } = environment
+  const {
+    FRAZIL_STAGING: staging = '',
+    FRAZIL_LOG_TABLE: logTable = '',
+    FRAZIL_WAREHOUSE: warehouse = '',
+    FRAZIL_PARTITIONS: _,
+    ...aws
+  } = environment
   const code = await run(['--log-table', logTable, '--catalog', 'glue', '--warehouse', warehouse, '--staging', staging], {
     ...aws,
     AWS_ENDPOINT_URL: ministack().endpoint,
