@@ -15,7 +15,7 @@ export const READING_ORDER: readonly string[] = [
   ...new Set([...pageText(INDEX).matchAll(/\]\(([^)#:]+\.md)\)/g)].map(([, page]) => `docs/${page}`)),
 ]
 
-/** A fenced block. `info` is what stands after the fence: `sh`, `sh not-run`, `sh smoke`, `ts file=my/x.ts`, `output`. */
+/** A fenced block. `info` is what stands after the fence: `sh`, `sh not-run`, `sh smoke`, `sh aws`, `ts file=my/x.ts`, `output`. */
 export interface Block {
   readonly info: string
   readonly text: string

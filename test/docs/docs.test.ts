@@ -1,10 +1,8 @@
-import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { afterAll, describe, expect, test } from 'vitest'
-import { type Block, blocksOf, fileOf, PAGES, pageText, READING_ORDER, REPO } from './blocks.ts'
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { blocksOf, fileOf, PAGES, pageText, READING_ORDER, REPO } from './blocks.ts'
+import { checkout, follow, session } from './session.ts'
 
 /** Commands that cannot run here: they install, need a broker, or are tests themselves. All others do run. */
 const NOT_RUN = [
@@ -18,39 +16,9 @@ const NOT_RUN = [
 ]
 /** Pages whose `sh smoke` blocks `npm run smoke` runs, since they install from the registry. */
 const RUN_BY_SMOKE = ['docs/how-to/use-in-your-own-project.md']
-const INFOS = ['', 'sh', 'sh not-run', 'sh smoke', 'output', 'json', 'python']
-const MARK = '\u0001'
-
-/** A checkout as `git clone` and `npm ci` leave it, its packages shared. */
-function checkout(): string {
-  const dir = mkdtempSync(join(tmpdir(), 'frazil-docs-'))
-  afterAll(() => rmSync(dir, { recursive: true, force: true }))
-  for (const name of ['.gitignore', 'biome.json', 'bench', 'lib', 'package.json', 'pipelines', 'tsconfig.json'])
-    cpSync(join(REPO, name), join(dir, name), { recursive: true })
-  symlinkSync(join(REPO, 'node_modules'), join(dir, 'node_modules'))
-  return dir
-}
-
-function writeFiles(dir: string, blocks: readonly Block[]): void {
-  for (const { info, text: content } of blocks) {
-    const file = fileOf(info)
-    if (file === undefined) continue
-    mkdirSync(dirname(join(dir, file)), { recursive: true })
-    writeFileSync(join(dir, file), content)
-  }
-}
-
-/** Runs a page's blocks as one shell session and gives what each wrote to stdout. */
-async function session(dir: string, blocks: readonly string[]): Promise<string[]> {
-  const script = blocks.map((block) => `${block}\nprintf '${MARK}'`).join('\n')
-  const { FORCE_COLOR: _, ...env } = process.env
-  const PATH = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
-  const child = spawn('bash', ['-euo', 'pipefail', '-c', script], { cwd: dir, env: { ...env, PATH, NO_COLOR: '1' } })
-  const code = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)])
-  if ((await code) !== 0) throw new Error(`A block failed:\n${stdout}${stderr}`)
-  return stdout.split(MARK)
-}
+/** Pages whose `sh aws` blocks run against an emulator: `run-against-aws.services.test.ts`, by `npm run test:services`. */
+const RUN_WITH_AWS = ['docs/how-to/run-against-aws.md']
+const INFOS = ['', 'sh', 'sh not-run', 'sh smoke', 'sh aws', 'output', 'json', 'python', 'mermaid']
 
 describe('a reader who tries every page, in order, in one checkout', () => {
   const dir = checkout()
@@ -63,21 +31,7 @@ describe('a reader who tries every page, in order, in one checkout', () => {
     )
   })
 
-  test.each(runnable)('gets from %s what it says', async (page) => {
-    const blocks = blocksOf(page)
-    writeFiles(dir, blocks)
-    const commands = blocks.filter(({ info }) => info === 'sh')
-    const outputs = await session(
-      dir,
-      commands.map((block) => block.text),
-    )
-    for (const [i, block] of blocks.entries()) {
-      if (block.info !== 'output') continue
-      const last = blocks[i - 1]
-      expect(last?.info, `${page}:${block.line} follows a command`).toBe('sh')
-      expect(outputs[commands.indexOf(last)], `${page}:${block.line}`).toBe(block.text)
-    }
-  })
+  test.each(runnable)('gets from %s what it says', (page) => follow(dir, page, 'sh'))
 
   test('finds all that it wrote in my/', () => {
     expect(readdirSync(dir).filter((name) => !before.includes(name))).toEqual(['my'])
@@ -116,6 +70,8 @@ describe('documentation', () => {
     expect(notRun.sort()).toEqual(NOT_RUN)
     const smoke = PAGES.filter((page) => blocksOf(page).some(({ info }) => info === 'sh smoke'))
     expect(smoke).toEqual(RUN_BY_SMOKE)
+    const aws = PAGES.filter((page) => blocksOf(page).some(({ info }) => info === 'sh aws'))
+    expect(aws).toEqual(RUN_WITH_AWS)
     const unknown = PAGES.flatMap((page) => blocksOf(page).map(({ info }) => info)).filter(
       (info) => !INFOS.includes(info) && fileOf(info) === undefined,
     )

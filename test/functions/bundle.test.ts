@@ -100,7 +100,6 @@ export default pipeline('orders', { sinks: [orders.appendTo('raw_orders')] })
   const env = {
     FRAZIL_LOG_TABLE: 'logs',
     FRAZIL_STAGING: 's3://lake/staging/',
-    FRAZIL_PARTITIONS: 'trades=4',
     AWS_REGION: 'us-east-1',
   }
   expect(await importing(ingest.file, env)).toBe("[ 'handler' ] function")
