@@ -11,7 +11,7 @@ export type ErrorKind =
   | 'Unavailable'
   /** A definition that cannot work. Fails before anything runs. */
   | 'InvalidPipeline'
-  /** Going on would lose or double data: a foreign table, a topic made anew, an unknown fingerprint. */
+  /** Going on would lose or double data: a foreign table, a topic created again, an unknown fingerprint. */
   | 'Refused'
   /** Something we wrote is not as we wrote it. */
   | 'Corrupt'

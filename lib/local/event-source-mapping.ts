@@ -179,7 +179,7 @@ export async function startMapping(options: MappingOptions): Promise<Mapping> {
     if (schedule.arrived(from, records, Number(lastOffset) + 1, time.now()) === 'rewound')
       fail(
         refused(
-          `Cannot read ${from.topic}-${from.partition}: expected offsets to go up, found offset ${records[0].offset} again. The topic was made anew; start with a new consumer group.`,
+          `Cannot read ${from.topic}-${from.partition}: expected offsets to go up, found offset ${records[0].offset} again. The topic was created again; start with a new consumer group.`,
         ),
       )
     changed()

@@ -188,7 +188,7 @@ async function assertSameTopic(
     const high = bounds.get(partition)?.high
     if (high === undefined || high < next)
       throw refused(
-        `Cannot read ${topic}-${partition}: staging stands at offset ${next}, but the topic ends at ${high ?? 'nothing: the partition is gone'}. The topic was made anew; use a new --warehouse to read it from the start.`,
+        `Cannot read ${topic}-${partition}: staging stands at offset ${next}, but the topic ends at ${high ?? 'nothing: the partition is gone'}. The topic was created again; use a new --warehouse to read it from the start.`,
       )
   }
 }

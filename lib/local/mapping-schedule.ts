@@ -25,7 +25,7 @@ export interface Schedule {
   startAt(name: string, offset: number): void
   /**
    * Takes what was read, up to `nextOffset` (control records leave no record). `rewound`: offsets went back without a new
-   * assignment, so the topic was made anew.
+   * assignment, so the topic was created again.
    */
   arrived(from: TopicPartition, records: readonly MappedRecord[], nextOffset: number, nowMs: number): 'taken' | 'rewound'
   /** The next batch of partitions that are free; it occupies them. */

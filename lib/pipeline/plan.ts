@@ -99,6 +99,6 @@ export interface TablePlan {
   readonly fields: Fields
   readonly partitionBy: readonly PartitionField[]
   readonly sortBy: readonly SortField[]
-  /** Iceberg's table properties, for a table that is made anew; an existing one keeps its own. */
+  /** Iceberg's table properties, for a table that is created again; an existing one keeps its own. */
   readonly properties: Readonly<Record<string, string>>
 }

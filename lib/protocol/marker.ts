@@ -89,7 +89,7 @@ export function decideApply(table: TableView, expected: ExpectedTable): ApplyVer
   if (expected.uuid !== undefined && table.uuid !== expected.uuid)
     return {
       verdict: 'Refuse',
-      why: `expected the table with uuid ${expected.uuid}, found ${table.uuid}: it was dropped and made anew`,
+      why: `expected the table with uuid ${expected.uuid}, found ${table.uuid}: it was dropped and created again`,
     }
   if (table.marker === undefined)
     return { verdict: 'Refuse', why: 'its marker is gone: it was replaced or its properties were removed' }

@@ -12,7 +12,7 @@ export interface SliceRef {
   readonly length: number
 }
 
-/** The last record of a partition that was staged, kept to notice a topic made anew (protocol rule 8). */
+/** The last record of a partition that was staged, kept to notice a topic created again (protocol rule 8). */
 export interface LastRecord {
   readonly offset: number
   readonly timestamp: number | null

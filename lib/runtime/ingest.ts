@@ -193,7 +193,7 @@ async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: Log
       return undefined
     case 'Refuse':
       throw refused(
-        `Cannot stage ${partitionLabel(records.topic, records.partition)}: ${stage.why}. The topic was made anew; start the pipeline on a new warehouse, or under a new name, to read it from the start.`,
+        `Cannot stage ${partitionLabel(records.topic, records.partition)}: ${stage.why}. The topic was created again; start the pipeline on a new warehouse, or under a new name, to read it from the start.`,
       )
     case 'Stage': {
       const before = tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark

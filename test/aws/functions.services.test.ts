@@ -166,7 +166,7 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
 })
 
 describe('a partition that cannot be staged', () => {
-  /** An event of partitions 0 and 1; `timestamp` of 0's records, by which a topic made anew is known. */
+  /** An event of partitions 0 and 1; `timestamp` of 0's records, by which a topic created again is known. */
   const eventOf = (offset: number, timestamp: number) =>
     JSON.stringify({
       eventSource: 'SelfManagedKafka',
@@ -192,7 +192,7 @@ describe('a partition that cannot be staged', () => {
     succeeded(await ingest.invoke(eventOf(0, 1000)))
     const { errorType, errorMessage } = failed(await ingest.invoke(eventOf(2, 9000)))
     expect(errorType).toBe('Refused')
-    expect(errorMessage).toMatch(/^Cannot stage trades-0: [^\n]*The topic was made anew/)
+    expect(errorMessage).toMatch(/^Cannot stage trades-0: [^\n]*The topic was created again/)
     expect(ingest.log.map((line) => JSON.parse(line).level)).toEqual(['INFO', 'ERROR'])
   })
 

@@ -115,7 +115,7 @@ describe('ingest', () => {
     expect((await rows('raw_trades')).map((row) => row.symbol)).toEqual(['B', 'B'])
   })
 
-  test('with partial responses a partition of a topic made anew is told, and the others are staged', async () => {
+  test('with partial responses a partition of a topic created again is told, and the others are staged', async () => {
     const { ingest, log } = functions({ partialResponses: true })
     await ingest(BOTH, context())
     const again = eventOf({

@@ -126,10 +126,10 @@ describe('what a table needs', () => {
     expect(decideApply(table({ marker: marker(0), current: undefined }), { ...expected, need: 0 }).verdict).toBe('Done')
   })
 
-  it('is refused when the table was dropped and made anew (rule 15)', () => {
+  it('is refused when the table was dropped and created again (rule 15)', () => {
     expect(decideApply(table({ uuid: 'other' }, ours(5)), expected)).toMatchObject({
       verdict: 'Refuse',
-      why: expect.stringContaining('made anew'),
+      why: expect.stringContaining('created again'),
     })
   })
 

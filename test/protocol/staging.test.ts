@@ -70,7 +70,7 @@ describe('what of a delivery is staged', () => {
     })
   })
 
-  it('refuses a record below next that is newer than any staged: the topic was made anew (rule 8)', () => {
+  it('refuses a record below next that is newer than any staged: the topic was created again (rule 8)', () => {
     expect(decideStage({ slot: 3, entry }, delivered([0], [951]))).toMatchObject({ verdict: 'Refuse' })
     expect(decideStage({ slot: 3, entry }, delivered([0], [950]))).toEqual({ verdict: 'AlreadyIn' })
   })

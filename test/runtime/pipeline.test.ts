@@ -327,7 +327,7 @@ describe('what a pipeline refuses', () => {
     await expect(commit(fresh.runtime)).rejects.toThrow(/operator agg_1m has open state of fingerprint another/)
   })
 
-  it('a table that was dropped and made anew (rule 15)', async () => {
+  it('a table that was dropped and created again (rule 15)', async () => {
     const w = world()
     await provision(w.runtime, { trades: [0] })
     await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5)])])
@@ -336,7 +336,7 @@ describe('what a pipeline refuses', () => {
     await provision(other.runtime, { trades: [0] })
     await ingest(w.runtime, [batch(0, 1, [trade('A', 20, 5)])])
     const foreign = w.again({ ports: { catalog: other.ports.catalog, objects: merged(w, other) } })
-    await expect(commit(foreign)).rejects.toThrow(/dropped and made anew/)
+    await expect(commit(foreign)).rejects.toThrow(/dropped and created again/)
   })
 
   it('a warehouse whose tables belong to another incarnation (rule 15)', async () => {
@@ -359,11 +359,11 @@ describe('what a pipeline refuses', () => {
     await expect(provision(w.again({ plan: changed }), { trades: [0] })).rejects.toThrow(/Cannot use table trades.raw_trades/)
   })
 
-  it('a topic made anew, and records of a topic it does not read (rule 8)', async () => {
+  it('a topic created again, and records of a topic it does not read (rule 8)', async () => {
     const w = world()
     await provision(w.runtime, { trades: [0] })
     await ingest(w.runtime, [batch(0, 0, [trade('A', 10, 5), trade('A', 11, 5)], [10_000, 11_000])])
-    await expect(ingest(w.runtime, [batch(0, 0, [trade('A', 99, 5)], [99_000])])).rejects.toThrow(/made anew/)
+    await expect(ingest(w.runtime, [batch(0, 0, [trade('A', 99, 5)], [99_000])])).rejects.toThrow(/created again/)
     await expect(ingest(w.runtime, [{ ...batch(0, 0, []), topic: 'other' }])).rejects.toThrow(
       /Cannot ingest topic other: expected one of trades/,
     )

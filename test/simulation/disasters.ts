@@ -47,7 +47,7 @@ export async function replace(world: World, kind: Replacement): Promise<void> {
   kernel.note(`somebody replaces ${table}: ${kind}`)
 }
 
-/** The topic is deleted and made anew: its offsets are low again, its records are other ones. None may be acknowledged. */
+/** The topic is deleted and created again: its offsets are low again, its records are other ones. None may be acknowledged. */
 export async function anew(world: World, actor: Actor): Promise<void> {
   const { rng, broker, workload, scenario, kernel } = world
   const all = broker.topic.partitions.flat()
@@ -69,7 +69,7 @@ export async function anew(world: World, actor: Actor): Promise<void> {
       await ingest(runtime, deliveriesOf(workload.oracle.topic, [made]))
       throw new Violation(
         'TopicAnew',
-        `records of a topic made anew were acknowledged: partition ${p}, offset ${first}, log ends at ${next}`,
+        `records of a topic created again were acknowledged: partition ${p}, offset ${first}, log ends at ${next}`,
       )
     })
     if (outcome.kind === 'failed' && !isKind(outcome.error, 'Refused', 'Unavailable'))

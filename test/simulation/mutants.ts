@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'trusts-any-topic',
     rule: '8',
-    without: 'a topic made anew is noticed',
+    without: 'a topic created again is noticed',
     edits: [
       { file: 'lib/protocol/staging.ts', find: 'if (Number.isNaN(timestamp)) return undefined', replace: 'return undefined' },
     ],

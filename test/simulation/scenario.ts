@@ -3,7 +3,7 @@ import type { TopicShape } from './kafka.ts'
 import { createRng, type FaultRates } from './kernel.ts'
 import { WORKLOADS } from './workloads.ts'
 
-/** Dropped and made anew, restored from another life, stripped of its properties, rolled back (protocol rule 15). */
+/** Dropped and created again, restored from another life, stripped of its properties, rolled back (protocol rule 15). */
 export type Replacement = 'uuid' | 'incarnation' | 'marker' | 'rollback'
 
 /** What a seed's run is made of. The topic's part depends on the seed alone, all else also on the variant. */
