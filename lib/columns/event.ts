@@ -129,7 +129,8 @@ function decodeInPlace(bytes: Buffer, textEnd: number, groups: Iterable<readonly
   // Node skips what is not base64: something was skipped.
   for (const group of groups)
     for (const { value, offset } of group)
-      if (typeof value === 'string' && !/^[A-Za-z0-9+/]*={0,2}$/.test(value)) throw malformed(`base64 at offset ${offset}`, otherText(value))
+      if (typeof value === 'string' && !/^[A-Za-z0-9+/]*={0,2}$/.test(value))
+        throw malformed(`base64 at offset ${offset}`, otherText(value))
   throw malformed('base64 values', 'other characters')
 }
 
