@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type BuildFailure, build, type Metafile, type Plugin } from 'esbuild'
 import { loadPipeline } from '../lib/cli/load-pipeline.ts'
 import { FrazilError, messageOf, usage } from '../lib/errors.ts'
+import { makeDirectories } from '../lib/local/directories.ts'
 
 export interface BundleOptions {
   /** The user's pipeline file. */
@@ -80,9 +81,13 @@ async function buildOne(name: string, pipeline: string, outDir: string): Promise
   const bytesWithoutSdk = bytes - sdk.reduce((sum, [, size]) => sum + size, 0)
   return {
     async write() {
-      await mkdir(join(outDir, name), { recursive: true })
-      for (const output of result.outputFiles)
-        await writeFile(output.path.endsWith('.map') ? join(outDir, `${name}.mjs.map`) : file, output.contents)
+      try {
+        makeDirectories(join(outDir, name))
+        for (const output of result.outputFiles)
+          await writeFile(output.path.endsWith('.map') ? join(outDir, `${name}.mjs.map`) : file, output.contents)
+      } catch (cause) {
+        throw usage(`Cannot bundle into ${outDir}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
+      }
       return { file, bytes, bytesWithoutSdk, inputs }
     },
   }

@@ -27,7 +27,8 @@ const POLL_MS = 250
  */
 export async function createLogTable(client: DynamoDBClient, name: string): Promise<void> {
   try {
-    await create(client, name)
+    // Looked for first: who may only use it need not have the right to create it.
+    if (!(await exists(client, name))) await create(client, name)
     const table = await active(client, name)
     checkKeys(name, table)
   } catch (cause) {
@@ -36,6 +37,16 @@ export async function createLogTable(client: DynamoDBClient, name: string): Prom
       permission: `dynamodb:CreateTable and dynamodb:DescribeTable on table ${name}`,
       missing: `a DynamoDB table ${name}`,
     })
+  }
+}
+
+async function exists(client: DynamoDBClient, name: string): Promise<boolean> {
+  try {
+    await client.send(new DescribeTableCommand({ TableName: name }))
+    return true
+  } catch (error) {
+    if (error instanceof ResourceNotFoundException) return false
+    throw error
   }
 }
 

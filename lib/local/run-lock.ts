@@ -1,7 +1,8 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { messageOf, usage } from '../errors.ts'
+import { makeDirectories } from './directories.ts'
 
 export interface RunLock {
   /** Lets another run have the warehouse. The end of the process does the same. */
@@ -43,7 +44,7 @@ export function takeRunLock(warehouseDir: string): RunLock {
 
 function lockFile(warehouseDir: string, dir: string): DatabaseSync {
   try {
-    mkdirSync(dir, { recursive: true })
+    makeDirectories(dir)
     return new DatabaseSync(join(dir, 'run.lock'), { timeout: 0 })
   } catch (error) {
     throw unusable(warehouseDir, error)

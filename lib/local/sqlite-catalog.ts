@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { commitUnknown, corrupt, type FrazilError, messageOf, unavailable } from '../errors.ts'
 import type { Catalog } from '../ports/catalog.ts'
+import { makeDirectories } from './directories.ts'
 
 export interface SqliteCatalogOptions {
   /** The `catalog_name` of our rows: what PyIceberg and Spark must call the catalog. @default 'frazil' */
@@ -29,7 +29,7 @@ export function openSqliteCatalog(
   { catalogName = 'frazil', busyTimeoutMs = 10_000 }: SqliteCatalogOptions = {},
 ): SqliteCatalog {
   const database = guarded('open', path, () => {
-    mkdirSync(dirname(path), { recursive: true })
+    makeDirectories(dirname(path))
     return opened(path, busyTimeoutMs)
   })
 

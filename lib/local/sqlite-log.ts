@@ -1,9 +1,9 @@
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { corrupt, type FrazilError, messageOf, unavailable } from '../errors.ts'
 import type { Log, LogItem } from '../ports/log.ts'
 import { checkNeverTrimmed, checkPut, checkTrim } from '../ports/log-rules.ts'
+import { makeDirectories } from './directories.ts'
 
 export interface SqliteLogOptions {
   /** How long a call waits for another writer before it throws `Unavailable`. @default 10000 */
@@ -28,7 +28,7 @@ export interface SqliteLog extends Log {
 export function openSqliteLog(path: string, options: SqliteLogOptions = {}): SqliteLog {
   const { busyTimeoutMs = 10_000, synchronous = 'full' } = options
   const database = guarded('open', path, () => {
-    mkdirSync(dirname(path), { recursive: true })
+    makeDirectories(dirname(path))
     return opened(path, busyTimeoutMs, synchronous)
   })
 

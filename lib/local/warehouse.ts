@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { messageOf, usage } from '../errors.ts'
 import type { Log } from '../ports/log.ts'
 import type { Ports } from '../runtime/runtime.ts'
+import { makeDirectories } from './directories.ts'
 import { fileLocation, fileObjects } from './files.ts'
 import { takeRunLock } from './run-lock.ts'
 import { openSqliteCatalog } from './sqlite-catalog.ts'
@@ -29,8 +30,8 @@ export const privateDir = (dir: string): string => join(dir, '.frazil')
 
 /**
  * Makes a directory a warehouse, and takes it for this run alone; throws `Usage` when it cannot be one or is taken. On AWS the
- * table of the logs is made when missing, and nothing is taken: any number may run, and whoever reads the same file as another
- * is told so.
+ * table of the logs is made when missing, and nothing is taken: any number may run. Two that read one file share the work, until
+ * their pins differ.
  */
 export async function takeWarehouse(at: WarehouseAt): Promise<{ release(): void }> {
   if (at.kind === 'aws') {
@@ -42,7 +43,7 @@ export async function takeWarehouse(at: WarehouseAt): Promise<{ release(): void 
     await createLogTable(client, at.logTable).finally(() => client.destroy())
     return { release() {} }
   }
-  makeDirectories(resolve(at.dir))
+  makeRoot(resolve(at.dir))
   return takeRunLock(at.dir)
 }
 
@@ -65,7 +66,7 @@ export async function openStagingLog(at: WarehouseAt): Promise<Log & { close(): 
 const logsFile = (root: string): string => join(privateDir(root), 'logs.db')
 
 function openDirectory(root: string): Warehouse {
-  makeDirectories(root)
+  makeRoot(root)
   const log = openSqliteLog(logsFile(root))
   const catalog = openSqliteCatalog(join(root, 'catalog.db'))
   return {
@@ -101,11 +102,11 @@ async function openAws({ location, staging, logTable }: Extract<WarehouseAt, { k
   }
 }
 
-function makeDirectories(root: string): void {
+function makeRoot(root: string): void {
   if (existsSync(root) && !statSync(root).isDirectory())
     throw usage(`Cannot use warehouse ${root}: expected a directory, found a file. Name another --warehouse.`)
   try {
-    mkdirSync(privateDir(root), { recursive: true })
+    makeDirectories(privateDir(root))
   } catch (cause) {
     throw usage(`Cannot use warehouse ${root}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
   }

@@ -129,7 +129,10 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
   return { body, written, files, fileBytes }
 }
 
-/** Every slice of every taken entry, in the order of source, partition and slot; reads ahead a few segments. */
+/**
+ * Every slice of every taken entry, segment by segment, in the order of source, partition and slot; reads ahead a few segments.
+ * What one call staged of several partitions lies in one segment, and is read at once.
+ */
 async function* stagedSlices(
   runtime: Runtime,
   taken: Taken,
@@ -137,18 +140,18 @@ async function* stagedSlices(
   const entries = taken.partitions
     .flatMap((partition) => partition.entries.map((item) => item.entry))
     .filter((entry) => entry.slices.length > 0)
-  const reads: Promise<Uint8Array>[] = []
-  for (let i = 0; i < entries.length; i++) {
-    while (reads.length < READ_AHEAD && i + reads.length < entries.length) {
-      const read = sliceBytes(runtime, entries[i + reads.length])
+  const groups = [...Map.groupBy(entries, ({ segment, writer }) => segment ?? writer).values()]
+  const reads: Promise<Span>[] = []
+  for (let i = 0; i < groups.length; i++) {
+    while (reads.length < READ_AHEAD && i + reads.length < groups.length) {
+      const read = readSpan(runtime, groups[i + reads.length])
       // The first failure is thrown where it is awaited; those behind it must not count as unhandled.
       read.catch(() => {})
       reads.push(read)
     }
-    const bytes = await (reads.shift() as Promise<Uint8Array>)
-    const base = entries[i].segment === null ? 0 : entries[i].slices[0].offset
-    for (const slice of entries[i].slices) {
-      const { header, batch } = decodeSlice(bytes.subarray(slice.offset - base, slice.offset - base + slice.length))
+    const { start, bytes } = await (reads.shift() as Promise<Span>)
+    for (const slice of groups[i].flatMap(({ slices }) => slices)) {
+      const { header, batch } = decodeSlice(bytes.subarray(slice.offset - start, slice.offset - start + slice.length))
       if (header.target !== slice.target || batch.rows !== slice.rows)
         throw corrupt(
           `Cannot read a slice: expected ${slice.rows} rows for ${slice.target}, found ${batch.rows} for ${header.target}.`,
@@ -158,12 +161,20 @@ async function* stagedSlices(
   }
 }
 
-/** The bytes of an entry's slices, which lie back to back. */
-async function sliceBytes(runtime: Runtime, entry: StagingEntry): Promise<Uint8Array> {
-  if (entry.inline !== null) return Buffer.from(entry.inline, 'base64')
-  const first = entry.slices[0]
-  const end = entry.slices[entry.slices.length - 1]
-  return objectRange(runtime, entry.segment ?? '', first.offset, end.offset + end.length - first.offset)
+/** A range of a segment, or the inline bytes of an entry. */
+interface Span {
+  readonly start: number
+  readonly bytes: Uint8Array
+}
+
+/** The bytes that hold the slices of all of `entries`: of one segment, or of the one entry that holds them itself. */
+async function readSpan(runtime: Runtime, entries: readonly StagingEntry[]): Promise<Span> {
+  const [{ inline, segment }] = entries
+  if (inline !== null) return { start: 0, bytes: Buffer.from(inline, 'base64') }
+  const slices = entries.flatMap((entry) => entry.slices)
+  const start = Math.min(...slices.map(({ offset }) => offset))
+  const end = Math.max(...slices.map(({ offset, length }) => offset + length))
+  return { start, bytes: await objectRange(runtime, segment ?? '', start, end - start) }
 }
 
 /** A range of a staging object. Missing or short means stale or lost, never empty (protocol rule 20). */

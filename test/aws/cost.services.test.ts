@@ -24,6 +24,7 @@ const START_MS = 28_427_360 * MINUTE_MS
 const SYMBOLS = 5
 /** Calls of which the times on the page are the median. */
 const TIMED_CALLS = 20
+const TIMED_COMMITS = 5
 
 const dynamo = dynamoClient(dynamodbLocal())
 const s3 = s3Client(ministack())
@@ -194,30 +195,14 @@ describe('what a call of ingest costs', () => {
     const { calls } = await bill('ingest, first call of a pipeline, four partitions', () => fresh.start().ingest(batch))
     expect(calls).toEqual({ 'S3.PutObject': 1, 'DynamoDB.Query': 11, 'DynamoDB.PutItem': 6, 'DynamoDB.BatchGetItem': 2 })
   })
-
-  test('times of the usual batch, told and not judged', async () => {
-    const ms: number[] = []
-    const cpuMs: number[] = []
-    for (let i = 0; i < TIMED_CALLS; i++) {
-      const text = JSON.stringify(event([0], 10_000, 3))
-      const before = process.cpuUsage()
-      const began = performance.now()
-      await functions.ingest(JSON.parse(text))
-      ms.push(performance.now() - began)
-      const { user, system } = process.cpuUsage(before)
-      cpuMs.push((user + system) / 1000)
-    }
-    const median = (values: number[]) => Math.round(values.sort((a, b) => a - b)[values.length >> 1])
-    console.log(JSON.stringify({ figure: 'ingest of 10,000 trades', ms: median(ms), cpuMs: median(cpuMs), calls: TIMED_CALLS }))
-  })
 })
 
 describe('what a call of commit costs', () => {
   beforeEach(underWay)
 
-  /** Ten batches as they come within ten seconds. */
+  /** 100,000 trades: ten calls of ingest, four entries each. */
   async function tenBatches(minute: number): Promise<void> {
-    for (let i = 0; i < 10; i++) await functions.ingest(event([i % ALL.length], 10_000, minute))
+    for (let i = 0; i < 10; i++) await functions.ingest(event(ALL, 2500, minute))
   }
 
   test('one that finds nothing reads each log and asks for each table once', async () => {
@@ -226,9 +211,11 @@ describe('what a call of commit costs', () => {
     expect({ readUnits, writeUnits }).toEqual({ readUnits: 5, writeUnits: 0 })
   })
 
-  test('one of ten batches reads each once and touches the one table that they are for', async () => {
+  test('one of ten batches reads each object once and touches the one table that they are for', async () => {
     await tenBatches(2)
-    const { calls, readUnits, writeUnits } = await bill('commit, 10 batches, no window closes', () => functions.commit())
+    const { calls, readUnits, writeUnits } = await bill('commit, 10 batches of 10,000 trades, no window closes', () =>
+      functions.commit(),
+    )
     expect(calls).toEqual({
       'DynamoDB.Query': 5,
       'DynamoDB.PutItem': 1,
@@ -241,12 +228,14 @@ describe('what a call of commit costs', () => {
       'Glue.GetTable': 5,
       'Glue.UpdateTable': 1,
     })
-    expect({ readUnits, writeUnits }).toEqual({ readUnits: 6, writeUnits: 1 })
+    expect({ readUnits, writeUnits }).toEqual({ readUnits: 10, writeUnits: 1 })
   })
 
   test('one that closes windows reads what was open and touches their table as well', async () => {
     await tenBatches(4)
-    const { calls, readUnits, writeUnits } = await bill('commit, 10 batches, windows close', () => functions.commit())
+    const { calls, readUnits, writeUnits } = await bill('commit, 10 batches of 10,000 trades, windows close', () =>
+      functions.commit(),
+    )
     expect(calls).toEqual({
       'DynamoDB.Query': 5,
       'DynamoDB.PutItem': 1,
@@ -257,7 +246,7 @@ describe('what a call of commit costs', () => {
       'Glue.GetTable': 6,
       'Glue.UpdateTable': 2,
     })
-    expect({ readUnits, writeUnits }).toEqual({ readUnits: 6, writeUnits: 1 })
+    expect({ readUnits, writeUnits }).toEqual({ readUnits: 10, writeUnits: 1 })
   })
 
   test('a cold start looks at the tables and their metadata before', async () => {
@@ -266,3 +255,46 @@ describe('what a call of commit costs', () => {
     expect(calls).toEqual({ 'DynamoDB.Query': 8, 'S3.GetObject': 11, 'Glue.GetTable': 12 })
   })
 })
+
+test('times, told and not judged', async () => {
+  await underWay()
+  const texts = (partitions: readonly number[], each: number) =>
+    Array.from({ length: TIMED_CALLS }, () => JSON.stringify(event(partitions, each, 3)))
+  const ingest = (text: string) => functions.ingest(JSON.parse(text))
+  const big = texts([0], 10_000)
+  tellTime('ingest, 10,000 trades of one partition', await timed(big, ingest))
+  tellTime('ingest, a batch that is in already', await timed(big, ingest))
+  tellTime('ingest, 1,000 trades of one partition', await timed(texts([1], 1000), ingest))
+  tellTime('ingest, 10 trades', await timed(texts([2], 10), ingest))
+  await functions.commit()
+  tellTime('commit, nothing to do', await timed(big, () => functions.commit()))
+  const tenOfThem = Array.from({ length: TIMED_COMMITS }, () => texts(ALL, 2500).slice(0, 10))
+  const all: Time[] = []
+  for (const ten of tenOfThem) {
+    for (const text of ten) await ingest(text)
+    all.push(...(await timed([''], () => functions.commit())))
+  }
+  tellTime('commit, 10 batches of 10,000 trades, no window closes', all)
+})
+
+interface Time {
+  readonly ms: number
+  /** Of this process. */
+  readonly cpuMs: number
+}
+
+async function timed(inputs: readonly string[], work: (input: string) => Promise<unknown>): Promise<Time[]> {
+  const times: Time[] = []
+  for (const input of inputs) {
+    const [began, before] = [performance.now(), process.cpuUsage()]
+    await work(input)
+    const { user, system } = process.cpuUsage(before)
+    times.push({ ms: performance.now() - began, cpuMs: (user + system) / 1000 })
+  }
+  return times
+}
+
+function tellTime(what: string, times: readonly Time[]): void {
+  const median = (name: keyof Time) => Math.round(times.map((time) => time[name]).sort((a, b) => a - b)[times.length >> 1])
+  console.log(JSON.stringify({ time: what, ms: median('ms'), cpuMs: median('cpuMs'), calls: times.length }))
+}

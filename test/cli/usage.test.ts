@@ -105,6 +105,12 @@ describe('what cannot run', () => {
     expect(code).toBe(2)
   })
 
+  test('a warehouse where no directory can be made exits 2', async () => {
+    const { code, stderr } = await frazil('run', TRADES, '--input', input, '--warehouse', '/proc/frazil/warehouse')
+    expect(stderr).toMatch(/^error: Cannot use warehouse \/proc\/frazil\/warehouse: .*Name a directory that can be written/)
+    expect(code).toBe(2)
+  })
+
   test('a warehouse that was moved exits 2 and says where it was', async () => {
     const made = join(dir, 'made')
     await runTrades(input, made)

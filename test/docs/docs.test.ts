@@ -6,13 +6,17 @@ import { checkout, follow, session } from './session.ts'
 
 /** Commands that cannot run here: they install, need a broker, or are tests themselves. All others do run. */
 const NOT_RUN = [
+  'CONTRIBUTING.md: bash test/services/ministack.sh start        # S3, DynamoDB, Glue, Lambda on 127.0.0.1:14566, in memory',
   'CONTRIBUTING.md: npm ci              # everything, Node 24 among it',
+  'README.md: frazil run my/trades.ts --brokers localhost:9092 --catalog glue --warehouse s3://my-lake/house',
   'README.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse my/warehouse',
   'README.md: npm ci && npm run demo',
   'README.md: npm ci && npm test',
   'README.md: npm rebuild node --ignore-scripts=false',
   'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers broker-1:9092,broker-2:9092 --warehouse my/trades-from-kafka',
   'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse my/trades-from-kafka --until-end',
+  'docs/how-to/run-against-aws.md: bash test/services/ministack.sh start',
+  'docs/how-to/run-against-aws.md: export AWS_REGION=eu-central-1',
 ]
 /** Pages whose `sh smoke` blocks `npm run smoke` runs, since they install from the registry. */
 const RUN_BY_SMOKE = ['docs/how-to/use-in-your-own-project.md']

@@ -211,7 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if ((await appendCheckpoint(runtime, built.body.n, entry)) === undefined) {',
       },
     ],
-    seeds: [8, 18, 20],
+    seeds: [13],
   },
   {
     name: 'deletes-on-suspicion',
