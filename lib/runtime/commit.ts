@@ -43,7 +43,8 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   }
   const { body } = built
   const { n, watermark, sources } = body
-  await applyTables(runtime, Object.keys(body.intents), { ...last, n, entry, body, watermark, sources }, tables)
+  const mine: Last = { ...last, n, entry, body, watermark, sources }
+  const applied = await applyTables(runtime, Object.keys(body.intents), mine, tables)
   return {
     n: built.body.n,
     entries: taken.entries,
@@ -51,7 +52,8 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
     files: built.files,
     fileBytes: built.fileBytes,
     watermark: built.body.watermark,
-    more: taken.more,
+    // Others appended meanwhile: whether what they appended is applied is for the next round to see.
+    more: taken.more || !applied,
   }
 }
 
