@@ -7,6 +7,7 @@ import { type BuildFailure, build, type Metafile, type Plugin } from 'esbuild'
 import { loadPipeline } from '../lib/cli/load-pipeline.ts'
 import { FrazilError, messageOf, usage } from '../lib/errors.ts'
 import { makeDirectories } from '../lib/local/directories.ts'
+import { assertEntriesFit } from '../lib/runtime/entry-size.ts'
 
 export interface BundleOptions {
   /** The user's pipeline file. */
@@ -33,12 +34,13 @@ const library = join(root, 'lib/index.ts')
 /** The SDK's packages, and what only they bring along. */
 const SDK = /(?:^|\/)node_modules\/(?:@aws-sdk|@aws-crypto|@aws|@smithy|bowser|mnemonist|obliterator|tslib)\//
 
-/** A package that a pipeline imports may be CommonJS, and require what Node has. */
-const BANNER = "import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url);"
+/** A package that a pipeline imports may be CommonJS, and count on what modules lack. */
+const BANNER =
+  "import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url),__filename=import.meta.filename,__dirname=import.meta.dirname;"
 
 /**
  * Bundles both functions with a pipeline into one file each, the AWS SDK included: it starts faster than the one Lambda has, and
- * is the one that was tested. The same input gives the same bytes, wherever it is written. Throws `Usage` when the pipeline
+ * is the one that was tested. The same files in the same places give the same bytes. Throws `Usage` when the pipeline
  * cannot be bundled, `InvalidPipeline` when it defines nothing that can run: here, and not when the functions start.
  */
 export async function bundle({ pipeline, outDir }: BundleOptions): Promise<Bundles> {
@@ -46,7 +48,7 @@ export async function bundle({ pipeline, outDir }: BundleOptions): Promise<Bundl
   if (!existsSync(file)) throw usage(`Cannot bundle ${pipeline}: expected a pipeline file, found none. Name one that exists.`)
   const built = await Promise.all(FUNCTIONS.map((name) => buildOne(name, file, resolve(outDir))))
   // What does not parse is told by now; what the definition itself says wrong is told here, and not when a function starts.
-  await loadPipeline(file)
+  assertEntriesFit(await loadPipeline(file))
   const [ingest, commit] = await Promise.all(built.map((one) => one.write()))
   return { ingest, commit }
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { corrupt, usage } from '../errors.ts'
+import { corrupt, isKind, usage } from '../errors.ts'
 import { objectLocation } from '../iceberg/paths.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import { fileLocation, fileObjects, filePath } from '../local/files.ts'
@@ -60,7 +60,7 @@ export async function loadTables(
 ): Promise<readonly LoadedTable[]> {
   const tables: LoadedTable[] = []
   for (const id of await catalog.list()) {
-    const location = (await catalog.load(id))?.metadataLocation ?? ''
+    const location = (await catalog.load(id).catch(orForeign))?.metadataLocation ?? ''
     if (!isHere(id, objectLocation(location))) continue
     const table = await loadTable(catalog, objects, id)
     if (table === undefined)
@@ -68,4 +68,9 @@ export async function loadTables(
     tables.push(table)
   }
   return tables
+}
+
+/** What a shared catalog holds besides is others' business, half-made entries too. */
+function orForeign(error: unknown): undefined {
+  if (!isKind(error, 'Refused')) throw error
 }

@@ -54,7 +54,7 @@ export function parseKafkaEvent(event: unknown): Records[] {
       }
       const { value, offset } = record
       if (typeof value === 'string') capacity += base64Length(value, name)
-      else if (value !== null && value !== undefined) throw malformed(`a base64 value at ${name}[${i}]`, value)
+      else if (value !== null && value !== undefined) throw malformed(`a base64 value at ${name}[${i}]`, otherType(value))
       if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0)
         throw malformed(`an offset between 0 and 2^53 - 1 at ${name}[${i}]`, offset)
       group.push(record)
@@ -156,7 +156,7 @@ function recordsOf(list: readonly EventRecord[], bytes: Buffer, { valueStart, va
     key(i) {
       const { key } = list[i]
       if (key === null || key === undefined) return null
-      if (typeof key !== 'string') throw malformed(`a base64 key at offset ${offsets[i]}`, key)
+      if (typeof key !== 'string') throw malformed(`a base64 key at offset ${offsets[i]}`, otherType(key))
       return Buffer.from(key, 'base64')
     },
   }
@@ -249,6 +249,9 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Keys and values are nobody's business: their texts are told by length. */
 const otherText = (text: string): string => `${text.length} other characters`
+
+const otherType = (found: unknown): string =>
+  Array.isArray(found) ? 'a list' : isObject(found) ? 'an object' : `a ${typeof found}`
 
 function malformed(expected: string, found: unknown) {
   const text = Array.isArray(found) ? 'a list' : isObject(found) ? 'an object' : String(found)

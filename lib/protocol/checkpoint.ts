@@ -160,14 +160,25 @@ export function decideOpen<F>(
   writer: string,
   wanted: readonly { readonly source: string; readonly topic: string; readonly partitions: readonly number[] }[],
 ): CheckpointEntry | undefined {
-  const opened: Opened[] = []
+  const opened = [...(last?.entry.opened ?? [])]
+  let joining = 0
   for (const { source, topic, partitions } of wanted) {
     const known = last?.sources[source] ?? {}
     const fresh = partitions.filter((p) => !Object.hasOwn(known, p))
-    if (fresh.length > 0) opened.push({ source, topic, partitions: ranges(fresh), floor: last?.watermark ?? null })
+    if (fresh.length === 0) continue
+    joining += fresh.length
+    const floor = last?.watermark ?? null
+    // With those that joined at the same floor: partitions that come one by one must not fill the entry.
+    const at = opened.findIndex((one) => one.source === source && one.topic === topic && one.floor === floor)
+    if (at < 0) opened.push({ source, topic, partitions: ranges(fresh), floor })
+    else opened[at] = { source, topic, partitions: ranges([...numbersOf(opened[at]), ...fresh]), floor }
   }
-  if (opened.length === 0) return undefined
-  return { v: 1, kind: 'open', writer, body: last?.entry.body ?? null, opened: [...(last?.entry.opened ?? []), ...opened] }
+  if (joining === 0) return undefined
+  return { v: 1, kind: 'open', writer, body: last?.entry.body ?? null, opened }
+}
+
+function numbersOf({ partitions }: Opened): number[] {
+  return partitions.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i))
 }
 
 /**

@@ -41,7 +41,7 @@ export async function lastCheckpoint(runtime: StagingRuntime): Promise<Last | un
       return known(runtime, resolveCheckpoint(n, entry, JSON.parse(Buffer.from(bytes).toString()) as Body))
     if (n === seen)
       throw corrupt(
-        `Cannot read checkpoint ${n} of pipeline ${runtime.plan.name}: expected its body ${entry.body.name}, found ${bytes === undefined ? 'nothing' : 'other bytes'}. Restore the object; nothing is lost while staging is kept.`,
+        `Cannot read checkpoint ${n} of pipeline ${runtime.plan.name}: expected its body ${entry.body.name}, found ${bytes === undefined ? 'nothing' : 'other bytes'}. Restore the object, or point staging at where it is: another warehouse, --staging or FRAZIL_STAGING looks like this. Nothing is lost while staging is kept.`,
       )
     seen = n
   }

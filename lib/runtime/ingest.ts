@@ -64,31 +64,16 @@ type Counts = { -readonly [K in keyof IngestReport]: IngestReport[K] }
  * zombies included. Returns only when all of it is in the logs; throws otherwise, and a retry finds what is in already.
  */
 export async function ingest(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<IngestReport> {
-  const { unstaged, ...report } = await stageAll(runtime, deliveries, stageWave)
+  const { unstaged, ...report } = await ingestByPartition(runtime, deliveries)
   if (unstaged.length > 0) throw unstaged[0].error
   return report
 }
 
 /**
- * As `ingest`, for a caller that can tell partitions apart: one that cannot be staged does not keep the others out, and is
- * told instead of thrown. Throws `Refused`, before anything is staged, for a topic that is none of the pipeline's.
+ * As `ingest`, for a caller that can tell partitions apart: what cannot be staged is told instead of thrown. Throws `Refused`,
+ * before anything is staged, for a topic that is none of the pipeline's.
  */
-export function ingestByPartition(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> {
-  return stageAll(runtime, deliveries, stageApart)
-}
-
-/**
- * Tries deliveries of as many partitions, once: returns those that are in the log now, counts what it staged, and notes in
- * `failed`, by log, why one cannot be. The others are tried again.
- */
-type TryWave = (
-  runtime: StagingRuntime,
-  wave: readonly Delivery[],
-  report: Counts,
-  failed: Map<string, unknown>,
-) => Promise<ReadonlySet<Delivery>>
-
-async function stageAll(runtime: StagingRuntime, deliveries: readonly Records[], tryWave: TryWave): Promise<PartitionReport> {
+export async function ingestByPartition(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> {
   const report: Counts = { records: 0, deadLetters: 0, reasons: {}, late: 0, missing: 0, bytes: 0 }
   const failed = new Map<string, unknown>()
   const unstaged: Unstaged[] = []
@@ -103,7 +88,7 @@ async function stageAll(runtime: StagingRuntime, deliveries: readonly Records[],
       // One batch a partition at a time: a second one in the same call sees what the first one staged.
       const wave = new Map<string, Delivery>()
       for (const delivery of pending) if (!wave.has(delivery.logKey)) wave.set(delivery.logKey, delivery)
-      const done = await tryWave(runtime, [...wave.values()], report, failed)
+      const done = await stageApart(runtime, [...wave.values()], report, failed)
       pending = pending.filter((delivery) => !done.has(delivery))
     }
     // Behind a batch that failed nothing of its partition is staged, or the log would take that batch for a gap.
@@ -113,7 +98,11 @@ async function stageAll(runtime: StagingRuntime, deliveries: readonly Records[],
   return { ...report, unstaged }
 }
 
-/** A wave that fails as a whole is tried again delivery by delivery. */
+/**
+ * Tries deliveries of as many partitions, once: returns those that are in the log now, counts what it staged, and notes in
+ * `failed`, by log, why one cannot be. A wave that fails as a whole is tried again delivery by delivery: one partition that
+ * cannot be staged must not keep the others out.
+ */
 async function stageApart(
   runtime: StagingRuntime,
   wave: readonly Delivery[],
@@ -149,10 +138,14 @@ async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], rep
   const { log, objects, random } = runtime.ports
   // Always read: memory of an earlier call is never trusted (protocol rule 1).
   const tails = await Promise.all(wave.map((delivery) => log.tail(delivery.logKey)))
+  const floors = await joinedFloors(
+    runtime,
+    wave.filter((_, i) => tails[i] === undefined),
+  )
   const done = new Set<Delivery>()
   const prepared: Prepared[] = []
   for (const [i, delivery] of wave.entries()) {
-    const item = await prepare(runtime, delivery, tails[i])
+    const item = prepare(runtime, delivery, tails[i], floors)
     if (item === undefined) done.add(delivery)
     else prepared.push(item)
   }
@@ -165,11 +158,11 @@ async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], rep
     prepared.map(({ delivery, stage }, i) => put(log, delivery.logKey, stage.slot, values[i])),
   )
   // After the puts: an entry below a floor raised meanwhile would be read by nobody (protocol rule 2).
-  const floors = await log.floors(prepared.map(({ delivery }) => delivery.logKey))
+  const trimFloors = await log.floors(prepared.map(({ delivery }) => delivery.logKey))
   for (const [i, { delivery, stage, processed }] of prepared.entries()) {
     const result = results[i]
     if (result.status === 'rejected') continue
-    if (decideAppend(result.value, values[i], stage.slot, floors[i]).verdict !== 'Appended') continue
+    if (decideAppend(result.value, values[i], stage.slot, trimFloors[i]).verdict !== 'Appended') continue
     done.add(delivery)
     report.records += delivery.records.count - stage.start
     report.deadLetters += processed.deadLetters
@@ -184,7 +177,12 @@ async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], rep
 }
 
 /** Decodes and folds what is new in a delivery; undefined when nothing is. */
-async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: LogItem | undefined): Promise<Prepared | undefined> {
+function prepare(
+  runtime: StagingRuntime,
+  delivery: Delivery,
+  logTail: LogItem | undefined,
+  floors: ReadonlyMap<Delivery, number | null>,
+): Prepared | undefined {
   const { source, records } = delivery
   const tail = stagingTail(logTail)
   const stage = decideStage(tail, records)
@@ -196,7 +194,7 @@ async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: Log
         `Cannot stage ${partitionLabel(records.topic, records.partition)}: ${stage.why}. The topic was created again; start the pipeline on a new warehouse, or under a new name, to read it from the start.`,
       )
     case 'Stage': {
-      const before = tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark
+      const before = tail.entry === undefined ? floors.get(delivery) : tail.entry.watermark
       const decoder = runtime.decoders.get(source.id)
       if (decoder === undefined) throw refused(`Cannot decode source ${source.id}: it is not in the plan.`)
       const processed = processRecords(runtime.plan, source, decoder, records, stage.start, before ?? Number.NEGATIVE_INFINITY)
@@ -205,24 +203,41 @@ async function prepare(runtime: StagingRuntime, delivery: Delivery, logTail: Log
   }
 }
 
-/** The watermark a partition starts from: it joins before any record of it is judged (protocol rule 23). */
-async function joinedFloor(runtime: StagingRuntime, { source, records, logKey }: Delivery): Promise<number | null> {
+/**
+ * The watermarks that partitions with empty logs start from: they join, all at once, before any record of them is judged
+ * (protocol rule 23).
+ */
+async function joinedFloors(
+  runtime: StagingRuntime,
+  deliveries: readonly Delivery[],
+): Promise<ReadonlyMap<Delivery, number | null>> {
+  if (deliveries.length === 0) return new Map()
   for (;;) {
     const last = await lastCheckpoint(runtime)
-    const partition = last?.sources[source.id]?.[records.partition]
-    // The log was empty when we looked, before the checkpoint: by now it must hold what that consumed (protocol rule 28).
-    if (partition !== undefined && partition.slot > 0 && (await runtime.ports.log.tail(logKey)) === undefined)
-      throw corrupt(
-        `Cannot stage ${partitionLabel(records.topic, records.partition)}: its log is empty, but checkpoint ${last?.n} consumed ${partition.slot} entries of it. Restore the log.`,
-      )
-    if (partition !== undefined) return partition.watermark
+    const floors = new Map<Delivery, number | null>()
     // With all that the definition counts on: no window closes before a partition that has yet to speak (protocol rule 22).
-    const declared = declaredPartitions(runtime.plan)
-    await openPartitions(runtime, {
-      ...declared,
-      [source.id]: [...new Set([...declared[source.id], records.partition])],
-    })
+    const wanted: Record<string, number[]> = {}
+    for (const [source, partitions] of Object.entries(declaredPartitions(runtime.plan))) wanted[source] = [...partitions]
+    for (const delivery of deliveries) {
+      const { source, records } = delivery
+      const partition = last?.sources[source.id]?.[records.partition]
+      if (partition === undefined) wanted[source.id].push(records.partition)
+      else {
+        if (partition.slot > 0) await assertLogIsThere(runtime, delivery, partition.slot)
+        floors.set(delivery, partition.watermark)
+      }
+    }
+    if (floors.size === deliveries.length) return floors
+    await openPartitions(runtime, wanted)
   }
+}
+
+/** The log was empty when we looked, before the checkpoint: by now it must hold what that consumed (protocol rule 28). */
+async function assertLogIsThere(runtime: StagingRuntime, { records, logKey }: Delivery, consumed: number): Promise<void> {
+  if ((await runtime.ports.log.tail(logKey)) !== undefined) return
+  throw corrupt(
+    `Cannot stage ${partitionLabel(records.topic, records.partition)}: its log is empty, but checkpoints consumed ${consumed} entries of it. Restore the log.`,
+  )
 }
 
 /** Lays slices out in one segment, or inside the entries when they are few, and makes the entries. */

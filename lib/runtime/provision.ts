@@ -31,11 +31,18 @@ async function provisionTable(runtime: Runtime, plan: TablePlan, uuid: string | 
   const { catalog, objects, random, clock } = runtime.ports
   const id = tableId(runtime, plan.name)
   for (let attempt = 0; attempt < MAX_CREATE_ATTEMPTS; attempt++) {
-    const existing = await loadTable(catalog, objects, id)
+    const existing = await loadTable(catalog, objects, id, runtime.metadata)
     if (existing === undefined && uuid !== undefined) throw refuseTable(runtime, plan.name, 'it does not exist any more')
     if (existing !== undefined) {
       const foreign = foreignTable(existing.metadata.properties, runtime.plan.name, runtime.incarnation)
       if (foreign !== undefined) throw refuseTable(runtime, plan.name, foreign)
+      const location = tableLocation(runtime, plan.name)
+      if (existing.metadata.location !== location)
+        throw refuseTable(
+          runtime,
+          plan.name,
+          `expected it at ${location}, found it at ${existing.metadata.location}: another --warehouse, or FRAZIL_WAREHOUSE`,
+        )
       const why = mismatch(existing.metadata, plan)
       if (why === undefined) return
       throw refused(

@@ -8,6 +8,7 @@ import type { Log } from '../ports/log.ts'
 import type { Objects } from '../ports/objects.ts'
 import type { Clock, Random } from '../ports/time.ts'
 import { incarnationLogKey } from '../protocol/names.ts'
+import { assertEntriesFit } from './entry-size.ts'
 
 /** Everything outside, each behind its port. Without a broker nothing can be proved idle, so nothing is advanced. */
 export interface Ports {
@@ -80,6 +81,7 @@ export interface RuntimeOptions extends StagingRuntimeOptions {
 }
 
 export function createStagingRuntime(options: StagingRuntimeOptions): StagingRuntime {
+  assertEntriesFit(options.plan)
   const decoders = new Map<string, JsonDecoder>()
   for (const source of Object.values(options.plan.sources)) decoders.set(source.id, jsonDecoder(source.input))
   return { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, decoders }

@@ -31,4 +31,4 @@ test('a backlog is worked off in bounded steps within its memory, and each recor
   expect(rows.tradesInWindows).toBe(rows.rawTrades - staged.late - LAST)
   expect(rows.expectedOffsets).toBe(staged.records)
   expect(rows).toMatchObject({ offsets: staged.records, distinctOffsets: staged.records })
-})
+}, 180_000)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { Records } from '../../lib/columns/records.ts'
 import { planOf } from '../../lib/index.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
 import { memoryCatalog } from '../../lib/ports/memory/catalog.ts'
@@ -151,7 +152,7 @@ describe('a pipeline from records to tables', () => {
     }
     const gone = await copy(0)
     await expect(ingest(gone, [batch(0, 2, [trade('A', 10, 5)])])).rejects.toThrow(
-      /its log is empty, but checkpoint 2 consumed 2/,
+      /its log is empty, but checkpoints consumed 2 entries of it/,
     )
     await expect(commit(gone)).rejects.toThrow(/found no entry\. Restore the log/)
     const torn = await copy(1)
@@ -167,6 +168,34 @@ describe('a pipeline from records to tables', () => {
       /table trades.raw_trades: .* pipeline trades2, found .* pipeline trades/,
     )
     expect(await lastCheckpoint(other)).toBeUndefined()
+  })
+
+  it('lets any number of new partitions join by one entry, which stays small (rule 27)', async () => {
+    const w = world()
+    await provision(w.runtime, {})
+    const partitions = Array.from({ length: 120 }, (_, i) => 2 * i)
+    await ingest(
+      w.runtime,
+      partitions.map((p) => batch(p, 0, [trade('A', 10, 5)])),
+    )
+    expect((await lastCheckpoint(w.runtime))?.n).toBe(1)
+    for (let p = 1; p < 40; p += 2) await ingest(w.runtime, [batch(p, 0, [trade('A', 10, 5)])])
+    const last = await lastCheckpoint(w.runtime)
+    expect(last?.entry.opened).toHaveLength(1)
+    expect(Object.keys(last?.sources.trades ?? {})).toHaveLength(140)
+    await commitAll(w.runtime)
+    expect(await w.rows('raw_trades')).toHaveLength(140)
+  })
+
+  it('stages all partitions of a delivery but the one that is refused, and then throws', async () => {
+    const w = world()
+    await provision(w.runtime, { trades: [0, 1] })
+    const stamped = (records: Records, timestamp: number) => ({ ...records, timestamps: records.timestamps.map(() => timestamp) })
+    await ingest(w.runtime, [stamped(batch(0, 0, [trade('A', 10, 5), trade('A', 11, 5)]), 1000)])
+    const recreated = stamped(batch(0, 0, [trade('A', 12, 5)]), 9000)
+    await expect(ingest(w.runtime, [recreated, batch(1, 0, [trade('B', 10, 5)])])).rejects.toMatchObject({ kind: 'Refused' })
+    await commitAll(w.runtime)
+    expect((await w.rows('raw_trades')).map((row) => row.symbol)).toEqual(['A', 'A', 'B'])
   })
 
   it('opens all partitions that the definition states with the first record of any, should nobody have opened them', async () => {

@@ -112,9 +112,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/ingest.ts',
-        find: 'const before = tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark',
+        find: 'const before = tail.entry === undefined ? floors.get(delivery) : tail.entry.watermark',
         replace:
-          'const before = (delivery.first ??= { watermark: tail.entry === undefined ? await joinedFloor(runtime, delivery) : tail.entry.watermark }).watermark',
+          'const before = (delivery.first ??= { watermark: tail.entry === undefined ? floors.get(delivery) : tail.entry.watermark }).watermark',
       },
     ],
     seeds: [465],
@@ -353,8 +353,9 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/ingest.ts',
-        find: 'if (partition !== undefined) return partition.watermark',
-        replace: 'if (last !== undefined) return partition?.watermark ?? null',
+        find: 'if (partition === undefined) wanted[source.id].push(records.partition)',
+        replace:
+          'if (last !== undefined && partition === undefined) floors.set(delivery, null)\n      else if (partition === undefined) wanted[source.id].push(records.partition)',
       },
     ],
     seeds: [34, 38, 91],
@@ -363,7 +364,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'joins-without-floor',
     rule: '23',
     without: 'a partition that joins starts from the closed watermark',
-    edits: [{ file: 'lib/protocol/checkpoint.ts', find: 'floor: last?.watermark ?? null })', replace: 'floor: null })' }],
+    edits: [{ file: 'lib/protocol/checkpoint.ts', find: 'const floor = last?.watermark ?? null', replace: 'const floor = null' }],
     seeds: [34, 38, 57],
   },
   {
@@ -371,7 +372,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '23',
     without: 'an open entry carries the last checkpoint forward',
     edits: [
-      { file: 'lib/protocol/checkpoint.ts', find: 'body: last?.entry.body ?? null, opened:', replace: 'body: null, opened:' },
+      { file: 'lib/protocol/checkpoint.ts', find: 'body: last?.entry.body ?? null, opened }', replace: 'body: null, opened }' },
     ],
     seeds: [34, 38, 57],
   },
