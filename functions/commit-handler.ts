@@ -1,5 +1,5 @@
 import type { Plan } from '../lib/pipeline/plan.ts'
-import { type CommitSummary, commitUntil } from '../lib/runtime/commit-until.ts'
+import { type CommitSummary, commitLoop } from '../lib/runtime/commit-until.ts'
 import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
 import { provision } from '../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
@@ -16,17 +16,18 @@ export function commitHandler(definition: Plan, ports: Ports & Printing, config:
   const plan = planForFunctions(definition, config)
   const { staging, warehouse, maxCheckpointBytes } = config
   // A cached incarnation is sound: a deliberate restart fences the old one's logs by their floor.
-  const runtime = once(async () => {
+  const loop = once(async () => {
     const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
     const opened = createRuntime({ plan, ports, staging, warehouse, incarnation, limits: { maxCheckpointBytes } })
     await provision(opened, declaredPartitions(plan))
-    return opened
+    return commitLoop(opened)
   })
 
   return async (_event: unknown, context: Context): Promise<CommitSummary> => {
     try {
       const startMs = ports.clock.now()
-      const summary = await commitUntil(await runtime(), () => context.getRemainingTimeInMillis())
+      const commitUntil = await loop()
+      const summary = await commitUntil(() => context.getRemainingTimeInMillis())
       info(ports, context, 'committed', { ...summary, ms: ports.clock.now() - startMs })
       return summary
     } catch (error) {

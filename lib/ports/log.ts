@@ -22,7 +22,10 @@ export interface Log {
   tail(key: string): Promise<LogItem | undefined>
   /** Writes `slot` if and only if it does not exist. Says nothing about trimming: read the floor afterwards. */
   put(key: string, slot: number, value: string): Promise<PutResult>
-  /** Items with `after < slot`, ascending, at most `maxItems`. A trimmed slot is simply absent: check contiguity. */
+  /**
+   * Items with `after < slot`, ascending, at most `maxItems`; fewer only when there are no more. A trimmed slot is simply
+   * absent: check contiguity.
+   */
   read(key: string, after: number, maxItems: number): Promise<readonly LogItem[]>
   /** Trim floors, in the order of `keys`: slots <= floor may be gone. One batch read. */
   floors(keys: readonly string[]): Promise<readonly number[]>

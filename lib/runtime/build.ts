@@ -3,23 +3,16 @@ import { corrupt, isKind, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
-import type { AggregatePlan } from '../pipeline/plan.ts'
-import {
-  assertSucceeds,
-  closedWatermark,
-  type Intent,
-  type PartitionProgress,
-  type StateRef,
-  type TableProgress,
-} from '../protocol/checkpoint.ts'
-import { stateName } from '../protocol/names.ts'
+import { assertSucceeds, type Intent, type PartitionProgress, type TableProgress } from '../protocol/checkpoint.ts'
 import type { StagingEntry } from '../protocol/staging.ts'
-import { finish, mergePartials, splitClosed, windowEnds } from '../stream/aggregate.ts'
-import { decodeSlice, encodeSlice } from '../stream/slice.ts'
+import { finish, mergePartials } from '../stream/aggregate.ts'
+import { decodeSlice } from '../stream/slice.ts'
 import type { Tables } from './apply.ts'
 import type { Body, Last } from './checkpoints.ts'
+import { objectRange } from './object-range.ts'
 import type { Taken } from './read-staging.ts'
 import { type Runtime, tableId } from './runtime.ts'
+import { advanceState, computedWatermark, knownOperator, unknownTarget } from './state.ts'
 import { type TableWriter, tableWriter } from './table-writer.ts'
 
 /** A checkpoint ready to be appended, and every object that was written for it. */
@@ -29,6 +22,8 @@ export interface Built {
   readonly written: readonly string[]
   readonly files: number
   readonly fileBytes: number
+  /** True when windows are left open that the staged watermarks would close: there were too many for one checkpoint. */
+  readonly more: boolean
 }
 
 /** Segments read at once. */
@@ -47,10 +42,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
   const sources: Record<string, Record<string, PartitionProgress>> = {}
   for (const [source, partitions] of Object.entries(last.sources)) sources[source] = { ...partitions }
   for (const { source, partition, progress } of taken.partitions) sources[source][partition] = progress
-  const watermark = closedWatermark(
-    last.watermark,
-    Object.values(sources).flatMap((partitions) => Object.values(partitions)),
-  )
+  const computed = computedWatermark(last.watermark, sources)
 
   const tables = new Map<string, TableWriter>()
   const writerOf = (name: string): TableWriter => {
@@ -76,25 +68,11 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
     }
   }
 
-  const written: string[] = []
-  const state: Record<string, readonly StateRef[]> = {}
-  const operators = new Set([...Object.keys(runtime.plan.operators), ...Object.keys(last.body?.state ?? {})])
-  for (const id of operators) {
-    const refs = last.body?.state[id] ?? []
-    if (!Object.hasOwn(runtime.plan.operators, id)) {
-      if (refs.length > 0) throw unknownTarget(runtime, `operator ${id}`)
-      continue
-    }
-    const operator = lookup(runtime.plan.operators, id, 'operator')
-    const { kept, closed, open } = await closeWindows(runtime, operator, refs, partials.get(id) ?? [], watermark)
-    if (closed.rows > 0) writerOf(operator.table).append(finish(operator, closed))
-    state[id] = kept
-    if (open.rows === 0) continue
-    const ref = await writeState(runtime, operator, open, n)
-    state[id] = [...kept, ref]
-    written.push(runtime.staging + ref.object)
-  }
-
+  const { watermark, state, ...slices } = await advanceState(runtime, last, computed, partials, (operator) => {
+    const writer = writerOf(operator.table)
+    return (closed) => writer.append(finish(operator, closed))
+  })
+  const written = [...slices.written]
   const intents: Record<string, readonly Intent<DataFileJson>[]> = {}
   // Tables that the definition dropped keep their entry: they may come back.
   const progress: Record<string, TableProgress> = { ...last.body?.tables }
@@ -126,7 +104,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
     intents,
   }
   assertSucceeds(last, body)
-  return { body, written, files, fileBytes }
+  return { body, written, files, fileBytes, more: watermark !== computed }
 }
 
 /**
@@ -177,80 +155,12 @@ async function readSpan(runtime: Runtime, entries: readonly StagingEntry[]): Pro
   return { start, bytes: await objectRange(runtime, segment ?? '', start, end - start) }
 }
 
-/** A range of a staging object. Missing or short means stale or lost, never empty (protocol rule 20). */
-async function objectRange(runtime: Runtime, name: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = await runtime.ports.objects.get(runtime.staging + name, { offset, length })
-  if (bytes === undefined || bytes.length !== length)
-    throw corrupt(
-      `Cannot read staging object ${name}: expected ${length} bytes at ${offset}, found ${bytes?.length ?? 'no object'}. Restore it; the logs still say what it held.`,
-    )
-  return bytes
-}
-
 function splitTarget(target: string): ['table' | 'state', string] {
   const at = target.indexOf(':')
   const kind = target.slice(0, at)
   if (kind !== 'table' && kind !== 'state')
     throw corrupt(`Cannot read a slice: expected target table: or state:, found ${target}.`)
   return [kind, target.slice(at + 1)]
-}
-
-/** Commit refuses only a fingerprint it does not know (protocol rule 19). */
-function knownOperator(runtime: Runtime, id: string, fingerprint: string | undefined): AggregatePlan {
-  if (!Object.hasOwn(runtime.plan.operators, id)) throw unknownTarget(runtime, `operator ${id}`)
-  const operator = lookup(runtime.plan.operators, id, 'operator')
-  if (fingerprint !== operator.fingerprint)
-    throw refused(
-      `Cannot commit pipeline ${runtime.plan.name}: operator ${id} has open state of fingerprint ${fingerprint}, this definition is ${operator.fingerprint}. Run the definition that wrote it until its windows are closed, or start this one under another pipeline name.`,
-    )
-  return operator
-}
-
-function unknownTarget(runtime: Runtime, what: string) {
-  return refused(
-    `Cannot commit pipeline ${runtime.plan.name}: staged data is for ${what}, which this definition does not have. Run the definition that staged it first.`,
-  )
-}
-
-/**
- * Window state is a list of slices. A closing window needs the slices that may hold it; those, and what is new, are merged
- * and what stays open becomes one slice. Slices without a closing window are kept as they are.
- */
-async function closeWindows(
-  runtime: Runtime,
-  operator: AggregatePlan,
-  refs: readonly StateRef[],
-  fresh: readonly Batch[],
-  watermark: number | null,
-): Promise<{ kept: StateRef[]; closed: Batch; open: Batch }> {
-  const closing = (ref: StateRef) => watermark !== null && ref.minEnd + operator.allowedLatenessMs <= watermark
-  const crowded = refs.length >= runtime.limits.maxStateSlices
-  const touched = crowded ? [...refs] : refs.filter(closing)
-  const kept = refs.filter((ref) => !touched.includes(ref))
-  const batches = [...fresh]
-  for (const ref of touched) {
-    knownOperator(runtime, operator.id, ref.fingerprint)
-    batches.push(decodeSlice(await objectRange(runtime, ref.object, ref.offset, ref.length)).batch)
-  }
-  const { closed, open } = splitClosed(operator, mergePartials(operator, batches), watermark ?? Number.NEGATIVE_INFINITY)
-  return { kept, closed, open }
-}
-
-async function writeState(runtime: Runtime, operator: AggregatePlan, open: Batch, n: number): Promise<StateRef> {
-  const name = stateName(runtime.plan.name, runtime.incarnation, n, runtime.ports.random.uuid())
-  const target = `state:${operator.id}`
-  const bytes = encodeSlice({ source: operator.source, target, operator: operator.id, fingerprint: operator.fingerprint }, open)
-  await runtime.ports.objects.put(runtime.staging + name, [bytes])
-  const { least, greatest } = windowEnds(operator, open)
-  return {
-    object: name,
-    offset: 0,
-    length: bytes.length,
-    rows: open.rows,
-    fingerprint: operator.fingerprint,
-    minEnd: least,
-    maxEnd: greatest,
-  }
 }
 
 /** A missing table can be made by running again: one that a checkpoint has pinned was looked for before. */

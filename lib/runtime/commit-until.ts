@@ -25,26 +25,48 @@ const ROUND_FACTOR = 2
 /** And this much is left for what does not grow with a round: the worst of a call's waits, and the answer. */
 const MARGIN_MS = 5000
 
+/** Entries of a round before the pace is known; a round of fewer, if more were allowed, says little of it. */
+const FIRST_ENTRIES = 256
+
 /**
- * Commits round after round until nothing is left, or until the time may not suffice for another one. A round cut off by the
- * deadline is harmless, but its work is done again and its files wait for cleaning; so none is begun that might be. The first
- * is begun in any case, or a short deadline would never commit anything.
+ * A loop of commits for a process that is called again and again. Each call commits round after round until nothing is left, or
+ * until the time may not suffice for another one. A round cut off by the deadline is harmless, but its work is done again and
+ * its files wait for cleaning; so none is begun that might be. The first is begun in any case, or a short deadline would
+ * never commit anything.
  *
- * @param remainingMs how much time is left, at the moment of the call
+ * The loop remembers the pace of its rounds, in milliseconds per entry: a round takes no more entries than fit half of the
+ * time left, or a store that is slow for a full checkpoint would have every call cut off. A process that is new takes few.
+ *
+ * @returns a call; it takes how much time is left, at the moment of asking
  */
-export async function commitUntil(runtime: Runtime, remainingMs: () => number): Promise<CommitSummary> {
+export function commitLoop(runtime: Runtime): (remainingMs: () => number) => Promise<CommitSummary> {
   const { clock } = runtime.ports
-  let [entries, records, files, bytes, longestMs] = [0, 0, 0, 0, 0]
-  for (let rounds = 1; ; rounds++) {
-    const startMs = clock.now()
-    const report = await commit(runtime)
-    longestMs = Math.max(longestMs, clock.now() - startMs)
-    entries += report.entries
-    records += report.records
-    files += report.files
-    bytes += report.fileBytes
-    if (report.more && remainingMs() >= ROUND_FACTOR * longestMs + MARGIN_MS) continue
-    const { n: checkpoint, watermark, more } = report
-    return { rounds, checkpoint, entries, records, files, bytes, watermark, more }
+  let pace: number | undefined
+
+  const affordable = (remainingMs: number): number => {
+    // A coarse clock may measure no time at all.
+    const entries = pace === undefined ? FIRST_ENTRIES : Math.floor(remainingMs / 2 / Math.max(pace, 0.001))
+    return Math.max(1, Math.min(entries, runtime.limits.maxCheckpointEntries))
+  }
+
+  return async (remainingMs) => {
+    let [entries, records, files, bytes, longestMs] = [0, 0, 0, 0, 0]
+    for (let rounds = 1; ; rounds++) {
+      const maxCheckpointEntries = affordable(remainingMs())
+      const startMs = clock.now()
+      const report = await commit({ ...runtime, limits: { ...runtime.limits, maxCheckpointEntries } })
+      const ms = clock.now() - startMs
+      longestMs = Math.max(longestMs, ms)
+      // The slowest counts, but is forgotten by and by: one slow minute must not slow a process for good.
+      if (report.entries > 0 && report.entries >= Math.min(maxCheckpointEntries, FIRST_ENTRIES))
+        pace = Math.max(ms / report.entries, (pace ?? 0) / 2)
+      entries += report.entries
+      records += report.records
+      files += report.files
+      bytes += report.fileBytes
+      if (report.more && remainingMs() >= ROUND_FACTOR * longestMs + MARGIN_MS) continue
+      const { n: checkpoint, watermark, more } = report
+      return { rounds, checkpoint, entries, records, files, bytes, watermark, more }
+    }
   }
 }

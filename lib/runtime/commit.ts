@@ -5,6 +5,7 @@ import { type Built, build, mayBeStale } from './build.ts'
 import { appendCheckpoint, digestOf, type Last, lastCheckpoint } from './checkpoints.ts'
 import { readStaging } from './read-staging.ts'
 import type { Runtime } from './runtime.ts'
+import { computedWatermark } from './state.ts'
 
 /** What one round of commit did. All zero when there was nothing to do, or when another committer did it. */
 export interface CommitReport {
@@ -16,7 +17,7 @@ export interface CommitReport {
   readonly fileBytes: number
   /** Milliseconds; null before any. */
   readonly watermark: number | null
-  /** True when bounds, or a lost race, left staged entries behind: call again. */
+  /** True when bounds, or a lost race, left staged entries or windows to close behind: call again. */
   readonly more: boolean
 }
 
@@ -32,7 +33,8 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
   if (tables === undefined) return { ...idle, more: true }
   const taken = await unlessStale(runtime, last, () => readStaging(runtime, last))
   if (taken === undefined) return { ...idle, more: true }
-  if (taken.entries === 0) return idle
+  // Windows may be left to close: the checkpoint before had too many.
+  if (taken.entries === 0 && computedWatermark(last.watermark, last.sources) === last.watermark) return idle
 
   const built = await unlessStale(runtime, last, () => build(runtime, last, taken, tables))
   if (built === undefined) return { ...idle, more: true }
@@ -53,7 +55,7 @@ export async function commit(runtime: Runtime): Promise<CommitReport> {
     fileBytes: built.fileBytes,
     watermark: built.body.watermark,
     // Others appended meanwhile: whether what they appended is applied is for the next round to see.
-    more: taken.more || !applied,
+    more: taken.more || built.more || !applied,
   }
 }
 

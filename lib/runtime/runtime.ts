@@ -28,8 +28,10 @@ export interface Limits {
   readonly maxCheckpointBytes: number
   /** Log entries one checkpoint takes at most. */
   readonly maxCheckpointEntries: number
-  /** State slices an operator may have before they are merged into one. */
+  /** State slices an operator may have before neighbours are merged, as far as `maxStateRows` lets them. */
   readonly maxStateSlices: number
+  /** Rows of open state (one per key and window) in a slice, and loaded by one checkpoint to close windows (at least one window). */
+  readonly maxStateRows: number
   /** How often a lost race is run again within one call. */
   readonly maxAttempts: number
 }
@@ -39,6 +41,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxCheckpointBytes: 64 * 1024 * 1024,
   maxCheckpointEntries: 4096,
   maxStateSlices: 8,
+  maxStateRows: 300_000,
   maxAttempts: 25,
 }
 

@@ -105,6 +105,10 @@ export async function check(history: History): Promise<Checked> {
   let lastBodyName: string | undefined
   const markerName = `frazil.${pipeline}.marker`
 
+  /** An operator is called like its table, unless its definition says otherwise: none here does. */
+  const latenessOf = (operator: string): number =>
+    oracle.aggregates.find(({ table }) => table === operator)?.allowedLatenessMs ?? fail('Checkpoint', `no operator ${operator}`)
+
   const mustExist = (what: string, location: string) => {
     if (!present.has(location)) fail('FilesExist', `${what} names ${location}, which does not exist`)
   }
@@ -194,8 +198,20 @@ export async function check(history: History): Promise<Checked> {
       minimum = Math.min(minimum, least(at.slot === 0 ? (opened.get(Number(p)) ?? null) : (consumed?.watermark ?? null)))
     }
     const watermark = Math.max(least(previous), minimum)
-    if (least(body.watermark) !== watermark)
+    // Below what its entries reach only where windows that those close were left open for a later checkpoint.
+    const due = Object.entries(body.state).some(([operator, refs]) =>
+      refs.some(({ minEnd }) => minEnd + latenessOf(operator) <= watermark),
+    )
+    const found = least(body.watermark)
+    if (due ? found < least(previous) || found >= watermark : found !== watermark)
       fail('NoFalseLate', `checkpoint ${slot} closes up to ${body.watermark}, its entries reach ${watermark}`)
+    for (const [operator, refs] of Object.entries(body.state))
+      for (const { minEnd } of refs)
+        if (minEnd + latenessOf(operator) <= found)
+          fail(
+            'ClosedTooLate',
+            `checkpoint ${slot} closes up to ${body.watermark}, and leaves a window open that ends at ${minEnd}`,
+          )
     for (const [table, { need }] of Object.entries(last?.tables ?? {}))
       if ((tables.get(table)?.marker ?? 0) < need)
         fail(

@@ -1,4 +1,4 @@
-import type { Limits } from '../../lib/runtime/runtime.ts'
+import { DEFAULT_LIMITS, type Limits } from '../../lib/runtime/runtime.ts'
 import type { TopicShape } from './kafka.ts'
 import { createRng, type FaultRates } from './kernel.ts'
 import { WORKLOADS } from './workloads.ts'
@@ -106,6 +106,7 @@ export function scenarioOf(seed: number, variant: number): Scenario {
       maxCheckpointBytes: rng.chance(0.15) ? 1 : rng.pick([4000, 64 * 1024 * 1024]),
       maxCheckpointEntries: rng.chance(0.15) ? 1 : rng.pick([3, 4096, 4096]),
       maxStateSlices: rng.pick([1, 2, 8]),
+      maxStateRows: rng.pick([1, 3, DEFAULT_LIMITS.maxStateRows]),
     },
   }
 }
