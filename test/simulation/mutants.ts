@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '2',
     without: 'an append counts only above the trim floor read after it',
     edits: [{ file: 'lib/protocol/staging.ts', find: 'return ours && floorAfter < slot ?', replace: 'return ours ?' }],
-    seeds: [83],
+    seeds: [3512],
   },
   {
     name: 'trims-tail',
