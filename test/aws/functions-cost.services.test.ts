@@ -165,13 +165,9 @@ export const { handler } = await import('./index.mjs')
         }),
       )
     const invoke = async (FunctionName: string, payload: string) => {
-      for (let attempt = 1; ; attempt++) {
-        const { FunctionError, Payload } = await client.send(new InvokeCommand({ FunctionName, Payload: Buffer.from(payload) }))
-        const answer = Buffer.from(Payload ?? []).toString()
-        // On a busy machine ministack now and then loses the process before it has begun. Lambda's pollers would call again, too.
-        if (attempt < 3 && answer.includes('Worker process exited immediately')) continue
-        return succeeded({ payload: answer, ...(FunctionError !== undefined && { functionError: FunctionError }) })
-      }
+      const { FunctionError, Payload } = await client.send(new InvokeCommand({ FunctionName, Payload: Buffer.from(payload) }))
+      const answer = Buffer.from(Payload ?? []).toString()
+      return succeeded({ payload: answer, ...(FunctionError !== undefined && { functionError: FunctionError }) })
     }
     try {
       const events = eventsOf(3000, { duplicateShare: 0.2 })

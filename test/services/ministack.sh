@@ -13,6 +13,8 @@ PORT_VARIABLE=FRAZIL_MINISTACK_PORT
 
 # Its Lambdas run on the first `node` on PATH: ours. They get its environment, and know their own variables of Frazil only.
 mkdir -p "$DIR/home"
+# A package of its own: what it writes there is CommonJS, and the package around it may be of modules.
+echo '{}' >"$DIR/package.json"
 unset_frazil=()
 for name in $(compgen -e FRAZIL_); do unset_frazil+=(-u "$name"); done
 daemon "${1:-}" env "${unset_frazil[@]}" PATH="$(dirname "$NODE"):$PATH" HOME="$DIR/home" TMPDIR="$DIR" BIND_HOST=127.0.0.1 GATEWAY_PORT="$PORT" \
