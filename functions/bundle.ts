@@ -1,18 +1,18 @@
-import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type BuildFailure, build, type Metafile, type Plugin } from 'esbuild'
+import { buildSync, type Metafile } from 'esbuild'
 import { loadPipeline } from '../lib/cli/load-pipeline.ts'
 import { FrazilError, messageOf, usage } from '../lib/errors.ts'
 import { makeDirectories } from '../lib/local/directories.ts'
+import type { Plan } from '../lib/pipeline/plan.ts'
 import { assertEntriesFit } from '../lib/runtime/entry-size.ts'
 
 export interface BundleOptions {
   /** The user's pipeline file. */
   readonly pipeline: string
-  /** Gets `ingest/index.mjs` and `commit/index.mjs`, a folder each to be zipped, and their source maps beside the folders. */
+  /** Gets a folder for each function, to be zipped: `ingest/index.mjs`, `ingest/plan.mjs` and so on; source maps beside the folders. */
   readonly outDir: string
 }
 
@@ -25,39 +25,72 @@ export interface Bundle {
   readonly inputs: Readonly<Record<string, number>>
 }
 
-const FUNCTIONS = ['ingest', 'commit'] as const
-export type Bundles = Readonly<Record<(typeof FUNCTIONS)[number], Bundle>>
+export const FUNCTIONS = ['ingest', 'commit', 'provision'] as const
+export type FunctionName = (typeof FUNCTIONS)[number]
+export type Bundles = Readonly<Record<FunctionName, Bundle>>
 
+/** Where this very file stands: sources in a checkout, JavaScript in the package. */
+const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
 const root = fileURLToPath(new URL('..', import.meta.url))
-const library = join(root, 'lib/index.ts')
 
 /** The SDK's packages, and what only they bring along. */
 const SDK = /(?:^|\/)node_modules\/(?:@aws-sdk|@aws-crypto|@aws|@smithy|bowser|mnemonist|obliterator|tslib)\//
 
-/** A package that a pipeline imports may be CommonJS, and count on what modules lack. */
+/** A package may be CommonJS, and count on what modules lack. */
 const BANNER =
   "import{createRequire as $createRequire}from'node:module';const require=$createRequire(import.meta.url),__filename=import.meta.filename,__dirname=import.meta.dirname;"
 
 /**
- * Bundles both functions with a pipeline into one file each, the AWS SDK included: it starts faster than the one Lambda has, and
- * is the one that was tested. The same files in the same places give the same bytes. Throws `Usage` when the pipeline
- * cannot be bundled, `InvalidPipeline` when it defines nothing that can run: here, and not when the functions start.
+ * Makes the functions of a pipeline, the AWS SDK included: it starts faster than the one Lambda has, and is the one that was
+ * tested. A pipeline is data, so its plan lies beside the code and the code is that of any pipeline. Throws what `loadPipeline`
+ * and `planOf` throw for a file that cannot run: here, and not when the functions start.
  */
 export async function bundle({ pipeline, outDir }: BundleOptions): Promise<Bundles> {
-  const file = resolve(pipeline)
-  if (!existsSync(file)) throw usage(`Cannot bundle ${pipeline}: expected a pipeline file, found none. Name one that exists.`)
-  const built = await Promise.all(FUNCTIONS.map((name) => buildOne(name, file, resolve(outDir))))
-  // What does not parse is told by now; what the definition itself says wrong is told here, and not when a function starts.
-  assertEntriesFit(await loadPipeline(file))
-  const [ingest, commit] = await Promise.all(built.map((one) => one.write()))
-  return { ingest, commit }
+  const plan = await loadPipeline(pipeline)
+  return Object.fromEntries(FUNCTIONS.map((name) => [name, writeFunction(name, plan, join(resolve(outDir), name))])) as Bundles
 }
 
-async function buildOne(name: string, pipeline: string, outDir: string): Promise<{ write(): Promise<Bundle> }> {
-  const file = join(outDir, name, 'index.mjs')
-  const result = await build({
-    entryPoints: [join(root, 'functions', `${name}.ts`)],
-    outfile: file,
+/** Puts one function of a plan into `dir`, which becomes its zip. Throws `InvalidPipeline` for a plan that fits no log entry. */
+export function writeFunction(name: FunctionName, plan: Plan, dir: string): Bundle {
+  assertEntriesFit(plan)
+  const { code, map, ...contents } = buildOne(name)
+  try {
+    makeDirectories(dir)
+    writeFileSync(join(dir, 'index.mjs'), code)
+    writeFileSync(join(dir, 'plan.mjs'), planModule(plan))
+    writeFileSync(`${dir}.mjs.map`, map)
+  } catch (cause) {
+    throw usage(`Cannot bundle into ${dir}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
+  }
+  return { file: join(dir, 'index.mjs'), ...contents }
+}
+
+/** A plan as a module of JavaScript: what JSON cannot say (-0, NaN) is said there. */
+export function planModule(plan: Plan): string {
+  return `export default ${literalOf(plan)}\n`
+}
+
+function literalOf(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(literalOf).join(',')}]`
+  if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value)
+  if (typeof value !== 'object' || value === null) return value === undefined ? 'undefined' : JSON.stringify(value)
+  // In brackets a name is a name like any other, __proto__ too.
+  return `{${Object.entries(value)
+    .map(([name, of]) => `[${JSON.stringify(name)}]:${literalOf(of)}`)
+    .join(',')}}`
+}
+
+function buildOne(name: FunctionName): Omit<Bundle, 'file'> & { code: Uint8Array; map: Uint8Array } {
+  const { outputFiles, metafile } = buildSync({
+    stdin: {
+      contents: `import plan from './plan.mjs'
+import { ${name}Function } from './functions/${name}.${extension}'
+export const handler = ${name}Function(plan)`,
+      resolveDir: root,
+      sourcefile: `${name}.mjs`,
+    },
+    external: ['./plan.mjs'],
+    outfile: join(root, 'index.mjs'),
     absWorkingDir: root,
     bundle: true,
     write: false,
@@ -74,36 +107,12 @@ async function buildOne(name: string, pipeline: string, outDir: string): Promise
     legalComments: 'none',
     sourcemap: 'external',
     logLevel: 'silent',
-    plugins: [pipelinePlugin(pipeline)],
-  }).catch((cause) => {
-    throw usage(`Cannot bundle ${pipeline}: ${reason(cause)}. Set it right and bundle again.`, { cause })
   })
-  const { bytes, inputs } = contentsOf(result.metafile)
+  const [map, code] = [...outputFiles].sort((a, b) => Number(b.path.endsWith('.map')) - Number(a.path.endsWith('.map')))
+  const { bytes, inputs } = contentsOf(metafile)
   const sdk = Object.entries(inputs).filter(([path]) => SDK.test(path))
   const bytesWithoutSdk = bytes - sdk.reduce((sum, [, size]) => sum + size, 0)
-  return {
-    async write() {
-      try {
-        makeDirectories(join(outDir, name))
-        for (const output of result.outputFiles)
-          await writeFile(output.path.endsWith('.map') ? join(outDir, `${name}.mjs.map`) : file, output.contents)
-      } catch (cause) {
-        throw usage(`Cannot bundle into ${outDir}: ${messageOf(cause)}. Name a directory that can be written.`, { cause })
-      }
-      return { file, bytes, bytesWithoutSdk, inputs }
-    },
-  }
-}
-
-/** `#pipeline` is the user's file, and `frazil` this very library: nothing need be installed beside the file. */
-function pipelinePlugin(pipeline: string): Plugin {
-  return {
-    name: 'frazil-pipeline',
-    setup({ onResolve }) {
-      onResolve({ filter: /^#pipeline$/ }, () => ({ path: pipeline }))
-      onResolve({ filter: /^frazil$/ }, () => ({ path: library, sideEffects: false }))
-    },
-  }
+  return { code: code.contents, map: map.contents, bytes, bytesWithoutSdk, inputs }
 }
 
 function contentsOf({ outputs }: Metafile): { bytes: number; inputs: Record<string, number> } {
@@ -111,14 +120,6 @@ function contentsOf({ outputs }: Metafile): { bytes: number; inputs: Record<stri
   if (output === undefined) return { bytes: 0, inputs: {} }
   const inputs = Object.entries(output.inputs).map(([path, { bytesInOutput }]) => [path, bytesInOutput] as const)
   return { bytes: output.bytes, inputs: Object.fromEntries(inputs) }
-}
-
-/** The first of esbuild's errors, with its place. */
-function reason(cause: unknown): string {
-  const [first] = (cause as Partial<BuildFailure>).errors ?? []
-  if (first === undefined) return messageOf(cause).split('\n')[0]
-  const { text, location } = first
-  return location === null ? text : `${text} at ${location.file}:${location.line}:${location.column}`
 }
 
 /** npm run bundle -- PIPELINE.ts [--out DIR]: sizes on stdout as JSON. */
@@ -130,9 +131,9 @@ async function main(): Promise<void> {
   const [pipeline] = positionals
   if (pipeline === undefined || positionals.length > 1)
     throw usage('Cannot bundle: expected one pipeline file, and perhaps --out DIR. Write npm run bundle -- pipelines/trades.ts.')
-  const { ingest, commit } = await bundle({ pipeline, outDir: values.out })
-  const shown = ({ file, bytes, bytesWithoutSdk }: Bundle) => ({ file, bytes, bytesWithoutSdk })
-  console.log(JSON.stringify({ ingest: shown(ingest), commit: shown(commit) }, null, 2))
+  const bundles = Object.entries(await bundle({ pipeline, outDir: values.out }))
+  const shown = bundles.map(([name, { file, bytes, bytesWithoutSdk }]) => [name, { file, bytes, bytesWithoutSdk }])
+  console.log(JSON.stringify(Object.fromEntries(shown), null, 2))
 }
 
 if (import.meta.main)

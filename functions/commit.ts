@@ -1,19 +1,16 @@
-import pipeline from '#pipeline'
 import { openDynamoLog } from '../lib/aws/dynamo-log.ts'
 import { openGlueCatalog } from '../lib/aws/glue-catalog.ts'
 import { openS3Objects } from '../lib/aws/s3-objects.ts'
 import { systemClock, systemRandom } from '../lib/local/system.ts'
-import { planOf } from '../lib/pipeline/plan-of.ts'
+import type { Plan } from '../lib/pipeline/plan.ts'
 import { commitHandler } from './commit-handler.ts'
 import { commitConfig } from './config.ts'
 import { printToStdout } from './logging.ts'
 
-const config = commitConfig(process.env)
-
-/** Called by a schedule; what it is called with does not matter. */
-export const handler = commitHandler(
-  planOf(pipeline),
-  {
+/** Makes the handler of the schedule; what it is called with does not matter. Throws `Usage` for an environment that cannot be. */
+export function commitFunction(plan: Plan): ReturnType<typeof commitHandler> {
+  const config = commitConfig(process.env)
+  const ports = {
     log: openDynamoLog({ table: config.logTable }),
     objects: openS3Objects(),
     catalog: openGlueCatalog(),
@@ -21,6 +18,6 @@ export const handler = commitHandler(
     clock: systemClock,
     broker: undefined,
     print: printToStdout,
-  },
-  config,
-)
+  }
+  return commitHandler(plan, ports, config)
+}

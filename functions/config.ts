@@ -3,7 +3,7 @@ import { FrazilError, invalidPipeline, usage } from '../lib/errors.ts'
 import type { Plan, SourcePlan } from '../lib/pipeline/plan.ts'
 import { MAX_PARTITIONS } from '../lib/pipeline/source.ts'
 
-/** What both functions are told by their environment. Region, credentials and endpoints are the SDK's own variables. */
+/** What all functions are told by their environment. Region, credentials and endpoints are the SDK's own variables. */
 export interface StagingConfig {
   /** FRAZIL_LOG_TABLE: the DynamoDB table of the logs. */
   readonly logTable: string
@@ -21,9 +21,12 @@ export interface IngestConfig extends StagingConfig {
   readonly partialResponses: boolean
 }
 
-export interface CommitConfig extends StagingConfig {
+export interface ProvisionConfig extends StagingConfig {
   /** FRAZIL_WAREHOUSE: location prefix of the tables: `s3://bucket/prefix/`. */
   readonly warehouse: string
+}
+
+export interface CommitConfig extends ProvisionConfig {
   /** FRAZIL_MAX_CHECKPOINT_BYTES: staged bytes one checkpoint takes at most, which bounds the function's memory. */
   readonly maxCheckpointBytes: number
 }
@@ -55,6 +58,12 @@ export function commitConfig(env: Environment): CommitConfig {
     warehouse: read.prefix('FRAZIL_WAREHOUSE'),
     maxCheckpointBytes: read.bytes('FRAZIL_MAX_CHECKPOINT_BYTES') ?? DEFAULT_MAX_CHECKPOINT_BYTES,
   }
+}
+
+/** As `ingestConfig`. */
+export function provisionConfig(env: Environment): ProvisionConfig {
+  const read = reader('provision', env, [...STAGING, 'FRAZIL_WAREHOUSE'])
+  return { ...stagingConfig(read), warehouse: read.prefix('FRAZIL_WAREHOUSE') }
 }
 
 /**

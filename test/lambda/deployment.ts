@@ -1,12 +1,17 @@
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
+import { planModule } from '../../functions/bundle.ts'
 import type { ClientOptions } from '../../lib/aws/clients.ts'
 import { dynamoClient } from '../../lib/aws/dynamo-log.ts'
 import { createLogTable } from '../../lib/aws/dynamo-table.ts'
 import { openGlueCatalog } from '../../lib/aws/glue-catalog.ts'
 import { openS3Objects, s3Client } from '../../lib/aws/s3-objects.ts'
 import { loadTable, planFiles } from '../../lib/iceberg/scan.ts'
+import type { Plan } from '../../lib/pipeline/plan.ts'
 import { uniqueName } from '../aws/services.ts'
 import { type Gateway, openGateway } from './gateway.ts'
 import { type FunctionOptions, type LambdaFunction, lambdaFunction } from './host.ts'
@@ -46,13 +51,14 @@ export async function deploy(files: { ingest: string; commit: string }, client: 
     FRAZIL_PARTITIONS: 'trades=4',
   }
   const environment = { ingest: shared, commit: { ...shared, FRAZIL_WAREHOUSE: `s3://${bucket}/tables/` } }
+  const own = { ingest: await inNamespace(files.ingest, namespace), commit: await inNamespace(files.commit, namespace) }
   const started: LambdaFunction[] = []
   const load = (name: string) => loadTable(catalog, objects, { namespace, name })
   return {
     gateway,
     environment,
     start(kind, options = {}) {
-      const all = { ...options, file: files[kind], environment: { ...environment[kind], ...options.environment } }
+      const all = { ...options, file: own[kind], environment: { ...environment[kind], ...options.environment } }
       const made = lambdaFunction(all)
       started.push(made)
       return made
@@ -82,4 +88,15 @@ export async function deploy(files: { ingest: string; commit: string }, client: 
       dynamo.destroy()
     },
   }
+}
+
+/** A copy of a bundle beside it, whose tables are in `namespace`. */
+async function inNamespace(file: string, namespace: string): Promise<string> {
+  const from = dirname(file)
+  const dir = `${from}-${namespace}`
+  mkdirSync(dir)
+  copyFileSync(file, join(dir, 'index.mjs'))
+  const { default: plan } = (await import(pathToFileURL(join(from, 'plan.mjs')).href)) as { default: Plan }
+  writeFileSync(join(dir, 'plan.mjs'), planModule({ ...plan, namespace }))
+  return join(dir, 'index.mjs')
 }

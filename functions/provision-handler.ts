@@ -1,0 +1,51 @@
+import { FrazilError, messageOf } from '../lib/errors.ts'
+import type { Plan } from '../lib/pipeline/plan.ts'
+import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
+import { provision, type TableChange } from '../lib/runtime/provision.ts'
+import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
+import { type ProvisionConfig, planForFunctions } from './config.ts'
+import { type Answer, answerTo, type CustomResourceEvent } from './custom-resource.ts'
+import { type Context, fail, info, type Printing } from './logging.ts'
+
+/** Tells CloudFormation how a request of its ended. */
+export type Respond = (url: string, answer: Answer) => Promise<void>
+
+/**
+ * The handler of a deployment: makes the tables that are missing, adds the columns that are new, and opens partitions, before
+ * the new ingest and commit are put in place. A definition that cannot go on from what is there fails the deployment, which
+ * CloudFormation then rolls back with ingest and commit untouched. Deletes nothing, whatever is deleted.
+ *
+ * Without CloudFormation it may be called with `{}`, and throws where it would have told CloudFormation.
+ */
+export function provisionHandler(definition: Plan, ports: Ports & Printing, config: ProvisionConfig, respond: Respond) {
+  const plan = planForFunctions(definition, config)
+  const { staging, warehouse } = config
+
+  const provisioned = async (): Promise<readonly TableChange[]> => {
+    const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
+    const runtime = createRuntime({ plan, ports, staging, warehouse, incarnation })
+    return provision(runtime, declaredPartitions(plan))
+  }
+
+  return async (event: Partial<CustomResourceEvent>, context: Context): Promise<readonly TableChange[]> => {
+    const { RequestType: request, ResponseURL: url } = event
+    try {
+      // Tables and logs outlive the stack.
+      const changes = request === 'Delete' ? [] : await provisioned()
+      info(ports, context, 'provisioned', { request: request ?? 'none', tables: textOf(changes) })
+      if (url !== undefined) await respond(url, answerTo(event, { status: 'SUCCESS', data: { Tables: textOf(changes) } }))
+      return changes
+    } catch (error) {
+      fail(ports, context, error)
+      if (url === undefined) throw error
+      const reason = error instanceof FrazilError ? error.message : `Bug: ${messageOf(error)}`
+      await respond(url, answerTo(event, { status: 'FAILED', reason }))
+      return []
+    }
+  }
+}
+
+/** One line: `raw_trades: as it was; agg_1m: adds note string?`. */
+function textOf(changes: readonly TableChange[]): string {
+  return changes.map(({ table, change, columns }) => `${table}: ${change}${columns === '' ? '' : ` ${columns}`}`).join('; ')
+}
