@@ -80,7 +80,14 @@ function literalOf(value: unknown): string {
     .join(',')}}`
 }
 
-function buildOne(name: FunctionName): Omit<Bundle, 'file'> & { code: Uint8Array; map: Uint8Array } {
+type Built = Omit<Bundle, 'file'> & { readonly code: Uint8Array; readonly map: Uint8Array }
+
+/** The code is that of any pipeline: a process that deploys many builds it once. */
+const built = new Map<FunctionName, Built>()
+
+function buildOne(name: FunctionName): Built {
+  const before = built.get(name)
+  if (before !== undefined) return before
   const { outputFiles, metafile } = buildSync({
     stdin: {
       contents: `import plan from './plan.mjs'
@@ -112,7 +119,9 @@ export const handler = ${name}Function(plan)`,
   const { bytes, inputs } = contentsOf(metafile)
   const sdk = Object.entries(inputs).filter(([path]) => SDK.test(path))
   const bytesWithoutSdk = bytes - sdk.reduce((sum, [, size]) => sum + size, 0)
-  return { code: code.contents, map: map.contents, bytes, bytesWithoutSdk, inputs }
+  const made = { code: code.contents, map: map.contents, bytes, bytesWithoutSdk, inputs }
+  built.set(name, made)
+  return made
 }
 
 function contentsOf({ outputs }: Metafile): { bytes: number; inputs: Record<string, number> } {

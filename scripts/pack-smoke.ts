@@ -40,7 +40,7 @@ try {
   }
   const tarball = readdirSync(project).find((name) => name.endsWith('.tgz'))
   check('the tarball', tarball, `frazil-${versionOf(join(ROOT, 'package.json'))}.tgz`)
-  const startMs = fastestStartMs(join(project, 'node_modules/frazil/dist/cli/main.js'))
+  const startMs = fastestStartMs(join(project, 'node_modules/frazil/dist/lib/cli/main.js'))
   check(`--version within ${MAX_STARTUP_MS} ms`, startMs < MAX_STARTUP_MS, true)
   console.log('pack smoke: all well')
 } finally {

@@ -111,6 +111,6 @@ function reportArguments(error: CommanderError, args: readonly string[], json: b
 }
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(new URL(import.meta.resolve('frazil/package.json')), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

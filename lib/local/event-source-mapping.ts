@@ -262,15 +262,24 @@ export async function startMapping(options: MappingOptions): Promise<Mapping> {
     return assigned.every(isDone) && uncommitted().length === 0
   }
 
+  /** By partition with anything to do, where the broker's end is. */
+  const endsNow = async (): Promise<Map<string, number>> => {
+    const ends = new Map<string, number>()
+    const before = await groupOffsets(connection, groupId, topics)
+    for (const topic of topics)
+      for (const [partition, { low, high }] of await connection.bounds(topic)) {
+        const name = partitionName(topic, partition)
+        if (low < high && (before.get(name) ?? 0) < high) ends.set(name, high)
+      }
+    return ends
+  }
+
   return {
     async caughtUp() {
-      const ends = new Map<string, number>()
-      const before = await groupOffsets(connection, groupId, topics)
-      for (const topic of topics)
-        for (const [partition, { low, high }] of await connection.bounds(topic)) {
-          const name = partitionName(topic, partition)
-          if (low < high && (before.get(name) ?? 0) < high) ends.set(name, high)
-        }
+      const ends = await endsNow().catch((error) => {
+        // Whatever a connection says that closes because the mapping failed, the failure is what to tell.
+        throw failure ?? error
+      })
       await new Promise<void>((resolve, reject) => {
         const check = () => {
           if (ending.signal.aborted) reject(failure ?? new Error('The mapping was stopped before it caught up.'))

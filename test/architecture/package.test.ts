@@ -14,6 +14,7 @@ interface Locked {
 interface Package extends Locked {
   readonly bin: Readonly<Record<string, string>>
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
+  readonly peerDependencies: Readonly<Record<string, string>>
   readonly scripts: Readonly<Record<string, string>>
 }
 
@@ -36,15 +37,16 @@ test('the lock file lists the native packages of every platform: npm ci refuses 
   expect(missing).toEqual([])
 })
 
-test('lib imports what package.json lists as dependencies, all of it and nothing else', () => {
+test('what is packed imports what package.json lists, all of it and nothing else', () => {
   const imported = new Set<string>()
-  for (const file of globSync('lib/**/*.ts', { cwd: repo }))
+  for (const file of globSync(['lib/**/*.ts', 'functions/**/*.ts', 'cdk/constructs/**/*.ts'], { cwd: repo }))
     for (const [, name] of read(file).matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'((?:@[\w.-]+\/)?[\w.-]+)(?:\/[^']*)?'/g))
       if (!name.startsWith('.') && !name.startsWith('node:')) imported.add(name)
   // Named in the documentation of lib/index.ts: what users write.
   imported.delete('frazil')
   imported.delete('node')
-  expect([...imported].sort()).toEqual(Object.keys(manifest.dependencies ?? {}).sort())
+  const listed = { ...manifest.dependencies, ...manifest.peerDependencies }
+  expect([...imported].sort()).toEqual(Object.keys(listed).sort())
 })
 
 test('what the package offers is built from files that are there', () => {
@@ -52,7 +54,7 @@ test('what the package offers is built from files that are there', () => {
     ...Object.values(manifest.bin),
     ...Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [] : Object.values(entry))),
   ]
-  const sources = offered.map((path) => path.replace(/^(?:\.\/)?dist\//, 'lib/').replace(/(?:\.d\.ts|\.js)$/, '.ts'))
+  const sources = offered.map((path) => path.replace(/^(?:\.\/)?dist\//, '').replace(/(?:\.d\.ts|\.js)$/, '.ts'))
   expect(sources.filter((path) => !existsSync(join(repo, path)))).toEqual([])
 })
 

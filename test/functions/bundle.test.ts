@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Bundles, bundle } from '../../functions/bundle.ts'
+import { type Bundles, bundle, FUNCTIONS, planModule } from '../../functions/bundle.ts'
+import { planOf } from '../../lib/index.ts'
+import trades from '../../pipelines/trades.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'frazil-bundle-'))
 const pipeline = join(import.meta.dirname, 'trades.ts')
@@ -48,13 +50,17 @@ test('what is counted as SDK is all that comes from packages', () => {
 
 test('the same pipeline gives the same bytes, wherever they are written', async () => {
   const again = await bundle({ pipeline, outDir: join(dir, 'elsewhere/second') })
-  for (const name of ['ingest', 'commit'] as const)
-    expect(readFileSync(again[name].file).equals(readFileSync(bundles[name].file)), name).toBe(true)
+  for (const name of FUNCTIONS)
+    for (const file of ['index.mjs', 'plan.mjs'])
+      expect(readFileSync(join(dir, 'elsewhere/second', name, file)).equals(readFileSync(join(dir, 'first', name, file)))).toBe(
+        true,
+      )
+  expect(again.ingest.bytes).toBe(bundles.ingest.bytes)
 })
 
-test('a function is one file in a folder of its own, its source map beside the folder', () => {
-  expect(readdirSync(join(dir, 'first')).sort()).toEqual(['commit', 'commit.mjs.map', 'ingest', 'ingest.mjs.map'])
-  for (const name of ['commit', 'ingest']) expect(readdirSync(join(dir, 'first', name))).toEqual(['index.mjs'])
+test('a function is its code and its plan in a folder of its own, its source map beside the folder', () => {
+  expect(readdirSync(join(dir, 'first')).sort()).toEqual(FUNCTIONS.flatMap((name) => [name, `${name}.mjs.map`]).sort())
+  for (const name of FUNCTIONS) expect(readdirSync(join(dir, 'first', name)).sort()).toEqual(['index.mjs', 'plan.mjs'])
 })
 
 /** Imports a bundle in a process of its own, and tells what it exports or says. */
@@ -109,21 +115,33 @@ export default pipeline('orders', { sinks: [orders.appendTo('raw_orders')] })
 })
 
 test.each([
-  ['is not there', undefined, /expected a pipeline file, found none/],
-  ['does not parse', 'export default pipeline(', /Unexpected end of file at .*broken\.ts:\d+:\d+/],
-  ['exports nothing as default', 'export const a = 1', /No matching export in ".*broken\.ts" for import "default"/],
-  [
-    'imports what is not there',
-    "import './nowhere.ts'\nexport default 1",
-    /Could not resolve "\.\/nowhere\.ts" at .*broken\.ts:1:7/,
-  ],
-])('a pipeline file that %s is told in one line', async (_, text, message) => {
-  const file = join(dir, 'broken.ts')
-  rmSync(file, { force: true })
+  ['is not there', undefined, 'Usage', /expected .* to exist|expected a file/],
+  ['does not parse', 'export default pipeline(', 'InvalidPipeline', /does-not-parse\.ts/],
+  ['exports nothing as default', 'export const a = 1', 'InvalidPipeline', /expected a default export made by pipeline\(\)/],
+  ['imports what is not there', "import './nowhere.ts'\nexport default 1", 'InvalidPipeline', /nowhere\.ts/],
+])('of a pipeline file that %s nothing is bundled', async (name, text, kind, message) => {
+  // A module is loaded once: a name of its own each.
+  const file = join(dir, `${name.replaceAll(' ', '-')}.ts`)
   if (text !== undefined) writeFileSync(file, text)
-  const bundling = bundle({ pipeline: file, outDir: join(dir, 'broken') })
-  await expect(bundling).rejects.toMatchObject({ kind: 'Usage', message: expect.stringMatching(message) })
-  await expect(bundling).rejects.toThrow(/^Cannot bundle [^\n]*$/)
+  const out = join(dir, 'broken')
+  await expect(bundle({ pipeline: file, outDir: out })).rejects.toMatchObject({ kind, message: expect.stringMatching(message) })
+  expect(existsSync(out)).toBe(false)
+})
+
+test('a plan comes back from its module as it went in, with what JSON cannot say', async () => {
+  const values = {
+    zero: -0,
+    none: undefined,
+    nan: Number.NaN,
+    list: [1, 'a"\u2028', null, true],
+    deep: { far: Infinity },
+  }
+  const odd = { ...planOf(trades), ...values }
+  const file = join(dir, 'odd.mjs')
+  writeFileSync(file, planModule(odd))
+  const { default: read } = await import(pathToFileURL(file).href)
+  expect(read).toStrictEqual(odd)
+  expect(Object.is(read.zero, -0)).toBe(true)
 })
 
 test('the command prints sizes as JSON, and fails with 2 when it cannot run', async () => {
