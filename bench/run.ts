@@ -49,7 +49,7 @@ console.log(
 if (!values.keep) rmSync(dir, { recursive: true })
 
 async function sourceOf(): Promise<RunSource> {
-  if (values.brokers !== undefined) return { kind: 'brokers', brokers: [values.brokers] }
+  if (values.brokers !== undefined) return { kind: 'brokers', brokers: [values.brokers], security: {} }
   if (values.input !== undefined) return { kind: 'input', file: values.input, partitions: 4 }
   const file = join(tmpdir(), `frazil-trades-${values.count}.ndjson`)
   if (!existsSync(file)) {

@@ -59,6 +59,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .option('--partitions <n>', 'with --input: how many partitions to spread over')
     .option('--events <file>', 'read a file of Lambda events of Kafka, one a line')
     .option('--brokers <host:port,…>', 'read the topic from Kafka')
+    .option('--kafka-config <file>', 'with --brokers: client properties for TLS and SASL, name=value a line')
     .option('--until-end', 'stop when all is read, closing every window', false)
     .option('--commit-interval <duration>', 'the longest that staged rows wait for a commit: 500ms, 1s, 2m', '1s')
     .action((file: string, flags: RunFlags) => done(async (output) => (await import('./run.ts')).runCommand(file, flags, output)))

@@ -1,4 +1,5 @@
 import { usage } from '../errors.ts'
+import { readKafkaConfig } from '../local/kafka-config.ts'
 import type { RunSource, RunSummary } from '../local/run.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { MAX_PARTITIONS } from '../pipeline/source.ts'
@@ -21,6 +22,7 @@ export interface RunFlags extends WarehouseFlags {
   readonly partitions?: string
   readonly events?: string
   readonly brokers?: string
+  readonly kafkaConfig?: string
   readonly untilEnd: boolean
   readonly commitInterval: string
 }
@@ -85,10 +87,13 @@ function sourceOf(flags: RunFlags): RunSource {
     )
   if (flags.partitions !== undefined && flags.input === undefined)
     throw usage(`Cannot run: --partitions goes with --input, found it with --${given[0]}. Leave it out.`)
+  if (flags.kafkaConfig !== undefined && flags.brokers === undefined)
+    throw usage(`Cannot run: --kafka-config goes with --brokers, found it with --${given[0]}. Leave it out.`)
   const partitions = flags.partitions === undefined ? undefined : parseCount('--partitions', flags.partitions, MAX_PARTITIONS)
   if (flags.input !== undefined) return { kind: 'input', file: existingFile('--input', flags.input), partitions }
   if (flags.events !== undefined) return { kind: 'events', file: existingFile('--events', flags.events) }
-  return { kind: 'brokers', brokers: parseBrokers(flags.brokers ?? '') }
+  const security = flags.kafkaConfig === undefined ? {} : readKafkaConfig(existingFile('--kafka-config', flags.kafkaConfig))
+  return { kind: 'brokers', brokers: parseBrokers(flags.brokers ?? ''), security }
 }
 
 function summaryJson(plan: Plan, warehouse: string, interrupted: boolean, summary: RunSummary) {

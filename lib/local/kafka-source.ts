@@ -4,6 +4,7 @@ import type { Records } from '../columns/records.ts'
 import { messageOf, refused, unavailable } from '../errors.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { connectKafka } from './kafka.ts'
+import type { KafkaSecurity } from './kafka-config.ts'
 import { MAX_BATCH_RECORDS, type Source } from './source.ts'
 import type { Pin } from './source-pin.ts'
 import { systemRandom } from './system.ts'
@@ -11,6 +12,7 @@ import { systemRandom } from './system.ts'
 export interface KafkaSourceOptions {
   readonly plan: Plan
   readonly brokers: readonly string[]
+  readonly security: KafkaSecurity
   readonly pin: Pin
   /** Where each partition's log ends: reading goes on from there. By topic, then partition. */
   readonly positions: (topic: string, partitions: readonly number[]) => Promise<ReadonlyMap<number, number>>
@@ -36,7 +38,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Sour
   const pin = options.pin.value
   if (pin?.kind === 'input')
     throw refused(`Cannot run on brokers: this warehouse reads the input file ${pin.file}. Use a new --warehouse.`)
-  const connection = await connectKafka(options.brokers)
+  const connection = await connectKafka(options.brokers, options.security)
   const sources = Object.values(options.plan.sources)
   const partitions = new Map<string, readonly number[]>()
   /** Offset up to which everything was handed over, control records included; by topic/partition. */

@@ -1,6 +1,7 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import { messageOf, refused, unavailable } from '../errors.ts'
+import type { KafkaSecurity } from './kafka-config.ts'
 
 // kafkajs is CommonJS: its names come by the default export.
 const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs
@@ -63,10 +64,11 @@ function uncommittedCluster(kafka: Kafka): Cluster {
 }
 
 /** Connects, or throws `Unavailable` that names the brokers. */
-export async function connectKafka(brokers: readonly string[]): Promise<Connection> {
+export async function connectKafka(brokers: readonly string[], security: KafkaSecurity = {}): Promise<Connection> {
   const kafka = new kafkajs.Kafka({
     clientId: 'frazil',
     brokers: [...brokers],
+    ...security,
     logLevel: logLevel.NOTHING,
     connectionTimeout: CONNECT_TIMEOUT_MS,
     retry: { retries: START_RETRIES, initialRetryTime: 200 },
@@ -79,7 +81,7 @@ export async function connectKafka(brokers: readonly string[]): Promise<Connecti
       return await ask()
     } catch (cause) {
       throw unavailable(
-        `Cannot ${what}: Kafka at ${where} says: ${messageOf(cause)}. Check --brokers and that the broker is up.`,
+        `Cannot ${what}: Kafka at ${where} says: ${messageOf(cause)}. Check --brokers and --kafka-config, and that the broker is up.`,
         { cause },
       )
     }

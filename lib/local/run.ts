@@ -12,6 +12,7 @@ import { createRuntime, nameIncarnation, type Ports, type Runtime, tableId } fro
 import { type Committer, startCommitter } from './committer.ts'
 import { openEventsFile } from './events-file.ts'
 import { openInputFile } from './input-file.ts'
+import type { KafkaSecurity } from './kafka-config.ts'
 import { openKafkaSource } from './kafka-source.ts'
 import type { Source } from './source.ts'
 import { openPin } from './source-pin.ts'
@@ -20,7 +21,7 @@ import { openStagingLog, openWarehouse, takeWarehouse, type WarehouseAt } from '
 export type RunSource =
   | { readonly kind: 'input'; readonly file: string; readonly partitions: number | undefined }
   | { readonly kind: 'events'; readonly file: string }
-  | { readonly kind: 'brokers'; readonly brokers: readonly string[] }
+  | { readonly kind: 'brokers'; readonly brokers: readonly string[]; readonly security: KafkaSecurity }
 
 export interface RunOptions {
   readonly plan: Plan
@@ -166,6 +167,7 @@ async function openSource(options: RunOptions, log: Log, incarnation: string): P
       return openKafkaSource({
         ...common,
         brokers: source.brokers,
+        security: source.security,
         positions: (topic, partitions) => positions(plan, log, incarnation, topic, partitions),
       })
   }

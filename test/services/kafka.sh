@@ -5,6 +5,8 @@
 #   kafka.sh offsets NAME
 # State of one broker: FRAZIL_KAFKA_DIR (default $FRAZIL_SERVICES/kafka). Ports: FRAZIL_KAFKA_PORT (default 19092) and the
 # next one for its controller. Two brokers with their own directories and ports do not meet.
+# FRAZIL_KAFKA_SECURE_PORT adds two listeners: there TLS with a login (PLAIN or SCRAM), on the next port TLS with a client's
+# certificate. Their keys, made by openssl, are in DIR/tls.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 . "$SERVICES_SRC/daemon.sh"
@@ -15,6 +17,11 @@ CONTROLLER_PORT="${FRAZIL_KAFKA_CONTROLLER_PORT:-$((PORT + 1))}"
 PORT_VARIABLE=FRAZIL_KAFKA_PORT
 HEAP="${FRAZIL_KAFKA_HEAP:-512m}"
 JARS="$FRAZIL_SERVICES/jars-kafka"
+SECURE_PORT="${FRAZIL_KAFKA_SECURE_PORT:-}"
+# Of no secret: they guard a broker that lives for a test.
+LOGIN_USER=frazil
+LOGIN_PASSWORD=test-password
+KEY_PASSWORD=test-key
 
 configure() {
   mkdir -p "$DIR"
@@ -49,6 +56,42 @@ auto.create.topics.enable=false
 log.retention.ms=-1
 log.retention.bytes=-1
 P
+  [ -z "$SECURE_PORT" ] || secure
+}
+
+# PEM: a key and its certificate, signed by an authority of our own.
+certificate() { # name subject
+  openssl req -newkey rsa:2048 -nodes -keyout "$DIR/tls/$1.plain" -subj "/CN=$2" -out "$DIR/tls/$1.csr" 2>>"$DIR/tls/log"
+  openssl pkcs8 -topk8 -in "$DIR/tls/$1.plain" -passout "pass:$KEY_PASSWORD" -v1 PBE-SHA1-3DES -out "$DIR/tls/$1.key" 2>>"$DIR/tls/log"
+  openssl x509 -req -in "$DIR/tls/$1.csr" -CA "$DIR/tls/ca.pem" -CAkey "$DIR/tls/ca.key" -CAcreateserial -days 30 \
+    -extfile <(echo "subjectAltName=IP:127.0.0.1,DNS:localhost") -out "$DIR/tls/$1.pem" 2>>"$DIR/tls/log"
+}
+secure() {
+  local listener
+  mkdir -p "$DIR/tls"
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/tls/ca.key" -subj /CN=frazil-test -days 30 -out "$DIR/tls/ca.pem" 2>"$DIR/tls/log"
+  certificate broker localhost
+  certificate client frazil
+  cat "$DIR/tls/broker.key" "$DIR/tls/broker.pem" >"$DIR/tls/broker.both.pem"
+  sed -i -e "s|^listeners=.*|&,LOGIN://127.0.0.1:$SECURE_PORT,MUTUAL://127.0.0.1:$((SECURE_PORT + 1))|" \
+    -e "s|^advertised.listeners=.*|&,LOGIN://127.0.0.1:$SECURE_PORT,MUTUAL://127.0.0.1:$((SECURE_PORT + 1))|" \
+    -e "s|^listener.security.protocol.map=.*|&,LOGIN:SASL_SSL,MUTUAL:SSL|" "$DIR/server.properties"
+  for listener in login mutual; do
+    cat >>"$DIR/server.properties" <<P
+listener.name.$listener.ssl.keystore.type=PEM
+listener.name.$listener.ssl.keystore.location=$DIR/tls/broker.both.pem
+listener.name.$listener.ssl.key.password=$KEY_PASSWORD
+listener.name.$listener.ssl.truststore.type=PEM
+listener.name.$listener.ssl.truststore.location=$DIR/tls/ca.pem
+P
+  done
+  cat >>"$DIR/server.properties" <<P
+listener.name.mutual.ssl.client.auth=required
+listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_$LOGIN_USER="$LOGIN_PASSWORD";
+listener.name.login.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+P
 }
 
 tool() { "$JAVA" -Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$DIR/log4j2.properties" -cp "$JARS/*" "$@"; }
@@ -57,8 +100,13 @@ tool() { "$JAVA" -Xmx256m -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile="$D
 answers() { port_open; }
 
 format_storage() {
+  local scram=()
+  [ -z "$SECURE_PORT" ] || scram=(
+    --add-scram "SCRAM-SHA-256=[name=$LOGIN_USER,password=$LOGIN_PASSWORD]"
+    --add-scram "SCRAM-SHA-512=[name=$LOGIN_USER,password=$LOGIN_PASSWORD]"
+  )
   [ -f "$DIR/data/meta.properties" ] ||
-    tool kafka.tools.StorageTool format -t "$(tool kafka.tools.StorageTool random-uuid | tail -1)" -c "$DIR/server.properties" >"$DIR/format.log" 2>&1 ||
+    tool kafka.tools.StorageTool format -t "$(tool kafka.tools.StorageTool random-uuid | tail -1)" -c "$DIR/server.properties" "${scram[@]}" >"$DIR/format.log" 2>&1 ||
     fail "Cannot format Kafka's storage: $(tail -5 "$DIR/format.log")"
 }
 

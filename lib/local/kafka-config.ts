@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { KafkaConfig } from 'kafkajs'
+import { messageOf, usage } from '../errors.ts'
+
+/** How a broker is reached, and who asks: nothing of it for plain text without a login. */
+export type KafkaSecurity = Pick<KafkaConfig, 'ssl' | 'sasl'>
+
+const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'] as const
+/** Kafka's names of the mechanisms, and kafkajs's. */
+const MECHANISMS = { PLAIN: 'plain', 'SCRAM-SHA-256': 'scram-sha-256', 'SCRAM-SHA-512': 'scram-sha-512' } as const
+
+/** Properties that are read, by the names that librdkafka, and for the most part Kafka's own clients, give them. */
+const KNOWN = [
+  'security.protocol',
+  'sasl.mechanism',
+  'sasl.username',
+  'sasl.password',
+  'ssl.ca.location',
+  'ssl.certificate.location',
+  'ssl.key.location',
+  'ssl.key.password',
+] as const
+type Name = (typeof KNOWN)[number]
+
+/**
+ * Reads a file of client properties, `name=value` a line, `#` for comments: a password stands in a file and not on a command
+ * line that others see. Files that it names are PEM, relative to it. Throws `Usage` that names a property, never its value.
+ */
+export function readKafkaConfig(path: string): KafkaSecurity {
+  const text = contents('--kafka-config', path).toString()
+  const found = new Map<string, string>()
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (/^\s*(?:[#!]|$)/.test(line)) continue
+    const [, name, value] = /^\s*([^=\s]+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
+    if (name === undefined) throw wrong(path, `line ${i + 1} to be name=value, found another form`)
+    if (!KNOWN.some((known) => known === name)) throw wrong(path, `only ${KNOWN.join(', ')}, found ${name}`)
+    if (found.has(name)) throw wrong(path, `each property once, found ${name} twice`)
+    found.set(name, value)
+  }
+  const get = (name: Name): string | undefined => found.get(name)
+  const required = (name: Name, why: string): string => {
+    const value = get(name)
+    if (!value) throw wrong(path, `${name} for ${why}, found none`)
+    return value
+  }
+  const file = (name: Name, value: string): Buffer => contents(name, resolve(dirname(path), value))
+  const oneOf = <T extends string>(name: Name, value: string, allowed: readonly T[]): T => {
+    const known = allowed.find((candidate) => candidate === value)
+    if (known === undefined) throw wrong(path, `${name} to be ${allowed.join(', ')}, found another`)
+    return known
+  }
+
+  const protocol = oneOf('security.protocol', required('security.protocol', 'a connection'), PROTOCOLS)
+  const isTls = protocol === 'SSL' || protocol === 'SASL_SSL'
+  const isSasl = protocol === 'SASL_PLAINTEXT' || protocol === 'SASL_SSL'
+  // Set, and without effect, would be believed to have one.
+  const idle = [...found.keys()].filter((name) => (name.startsWith('ssl.') && !isTls) || (name.startsWith('sasl.') && !isSasl))
+  if (idle.length > 0) throw wrong(path, `no ${idle.join(', ')} with security.protocol ${protocol}`)
+
+  return { ...(isTls && { ssl: tls() }), ...(isSasl && { sasl: login() }) }
+
+  function tls(): Exclude<KafkaConfig['ssl'], undefined> {
+    const [ca, certificate, key, passphrase] = [
+      get('ssl.ca.location'),
+      get('ssl.certificate.location'),
+      get('ssl.key.location'),
+      get('ssl.key.password'),
+    ]
+    if ((certificate === undefined) !== (key === undefined))
+      throw wrong(path, 'ssl.certificate.location and ssl.key.location together, found one of them')
+    return {
+      ...(ca !== undefined && { ca: [file('ssl.ca.location', ca)] }),
+      ...(certificate !== undefined && { cert: file('ssl.certificate.location', certificate) }),
+      ...(key !== undefined && { key: file('ssl.key.location', key) }),
+      ...(passphrase !== undefined && { passphrase }),
+    }
+  }
+
+  function login(): Exclude<KafkaConfig['sasl'], undefined> {
+    const names = Object.keys(MECHANISMS) as (keyof typeof MECHANISMS)[]
+    const name = oneOf('sasl.mechanism', required('sasl.mechanism', protocol), names)
+    const [username, password] = [required('sasl.username', name), required('sasl.password', name)]
+    // One object for each mechanism: that is how kafkajs types them apart.
+    switch (MECHANISMS[name]) {
+      case 'plain':
+        return { mechanism: 'plain', username, password }
+      case 'scram-sha-256':
+        return { mechanism: 'scram-sha-256', username, password }
+      case 'scram-sha-512':
+        return { mechanism: 'scram-sha-512', username, password }
+    }
+  }
+}
+
+function contents(what: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw usage(`Cannot read ${what}: expected a file at ${path}, found ${messageOf(cause)}. Check the path.`, { cause })
+  }
+}
+
+function wrong(path: string, expected: string) {
+  return usage(`Cannot read Kafka's client properties ${path}: expected ${expected}. Set it right.`)
+}

@@ -1,0 +1,63 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { readKafkaConfig } from '../../lib/local/kafka-config.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'frazil-kafka-config-'))
+mkdirSync(join(dir, 'tls'))
+writeFileSync(join(dir, 'tls/ca.pem'), 'authority')
+writeFileSync(join(dir, 'tls/client.pem'), 'certificate')
+writeFileSync(join(dir, 'tls/client.key'), 'key')
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+const path = join(dir, 'client.properties')
+function read(text: string) {
+  writeFileSync(path, text)
+  return readKafkaConfig(path)
+}
+
+test('a login over TLS is read, comments and spaces aside, and a password keeps its own = and #', () => {
+  const text =
+    '# ours\n\n! too\r\nsecurity.protocol = SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\r\nsasl.username=me\nsasl.password=a=b#c\n'
+  expect(read(text)).toEqual({ ssl: {}, sasl: { mechanism: 'scram-sha-512', username: 'me', password: 'a=b#c' } })
+})
+
+test("a client's certificate and an authority are files beside the properties", () => {
+  const text = `security.protocol=SSL
+ssl.ca.location=tls/ca.pem
+ssl.certificate.location=tls/client.pem
+ssl.key.location=tls/client.key
+ssl.key.password=secret`
+  const bytes = (of: string) => Buffer.from(of)
+  expect(read(text)).toEqual({
+    ssl: { ca: [bytes('authority')], cert: bytes('certificate'), key: bytes('key'), passphrase: 'secret' },
+  })
+})
+
+test('plain text with and without a login is what the file says', () => {
+  expect(read('security.protocol=PLAINTEXT')).toEqual({})
+  expect(read('security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=p')).toEqual({
+    sasl: { mechanism: 'plain', username: 'u', password: 'p' },
+  })
+})
+
+test.each([
+  ['nothing', '', 'security.protocol for a connection, found none'],
+  ['a protocol that is none', 'security.protocol=TLS', 'security.protocol to be PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL'],
+  ['a line of another form', 'security.protocol=SSL\nhello', 'line 2 to be name=value'],
+  ['an unknown property', 'security.protocol=SSL\nssl.truststore.location=x', 'found ssl.truststore.location'],
+  ['a property twice', 'security.protocol=SSL\nsecurity.protocol=SSL', 'found security.protocol twice'],
+  ['a login without a password', 'security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=u', 'sasl.password for PLAIN'],
+  ['a mechanism that it does not know', 'security.protocol=SASL_SSL\nsasl.mechanism=GSSAPI', 'sasl.mechanism to be PLAIN'],
+  ['a certificate without its key', 'security.protocol=SSL\nssl.certificate.location=tls/client.pem', 'together, found one'],
+  ['a file that is not there', 'security.protocol=SSL\nssl.ca.location=gone.pem', 'Cannot read ssl.ca.location'],
+  ['a login that would have no effect', 'security.protocol=SSL\nsasl.username=u', 'no sasl.username with security.protocol SSL'],
+])('%s is refused by name', (_, text, message) => {
+  expect(() => read(text)).toThrow(expect.objectContaining({ kind: 'Usage', message: expect.stringContaining(message) }))
+})
+
+test('what is refused is never shown: it may be a password', () => {
+  for (const text of ['sasl.password hunter2', 'security.protocol=hunter2', 'security.protocol=SSL\nsasl.password=hunter2'])
+    expect(() => read(text)).toThrow(expect.objectContaining({ message: expect.not.stringContaining('hunter2') }))
+})
