@@ -7,8 +7,8 @@ import { messageOf, usage } from '../errors.ts'
 export type KafkaSecurity = Pick<KafkaConfig, 'ssl' | 'sasl'>
 
 const PROTOCOLS = ['PLAINTEXT', 'SSL', 'SASL_PLAINTEXT', 'SASL_SSL'] as const
-/** Kafka's names of the mechanisms, and kafkajs's. */
-const MECHANISMS = { PLAIN: 'plain', 'SCRAM-SHA-256': 'scram-sha-256', 'SCRAM-SHA-512': 'scram-sha-512' } as const
+/** By Kafka's names, the last by that of Amazon MSK's own clients. */
+const MECHANISMS = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512', 'AWS_MSK_IAM'] as const
 
 /** Properties that are read, by the names that librdkafka, and for the most part Kafka's own clients, give them. */
 const KNOWN = [
@@ -78,19 +78,35 @@ export function readKafkaConfig(path: string): KafkaSecurity {
   }
 
   function login(): Exclude<KafkaConfig['sasl'], undefined> {
-    const names = Object.keys(MECHANISMS) as (keyof typeof MECHANISMS)[]
-    const name = oneOf('sasl.mechanism', required('sasl.mechanism', protocol), names)
+    const name = oneOf('sasl.mechanism', required('sasl.mechanism', protocol), MECHANISMS)
+    if (name === 'AWS_MSK_IAM') {
+      if (!isTls) throw wrong(path, `security.protocol SASL_SSL with ${name}, found ${protocol}`)
+      const idle = [...found.keys()].filter((of) => of === 'sasl.username' || of === 'sasl.password')
+      if (idle.length > 0)
+        throw wrong(path, `no ${idle.join(', ')} with ${name}: credentials are where the AWS SDK looks for them`)
+      return { mechanism: 'oauthbearer', oauthBearerProvider: mskToken }
+    }
     const [username, password] = [required('sasl.username', name), required('sasl.password', name)]
     // One object for each mechanism: that is how kafkajs types them apart.
-    switch (MECHANISMS[name]) {
-      case 'plain':
+    switch (name) {
+      case 'PLAIN':
         return { mechanism: 'plain', username, password }
-      case 'scram-sha-256':
+      case 'SCRAM-SHA-256':
         return { mechanism: 'scram-sha-256', username, password }
-      case 'scram-sha-512':
+      case 'SCRAM-SHA-512':
         return { mechanism: 'scram-sha-512', username, password }
     }
   }
+}
+
+/** A login to Amazon MSK by IAM: a request that the caller signed, good for 15 minutes; kafkajs asks again. */
+async function mskToken(): Promise<{ value: string }> {
+  const region = process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION
+  if (!region)
+    throw usage('Cannot log in to MSK by IAM: expected AWS_REGION to name the region of the cluster, found none. Set it.')
+  const { generateAuthToken } = await import('aws-msk-iam-sasl-signer-js')
+  const { token } = await generateAuthToken({ region })
+  return { value: token }
 }
 
 function contents(what: string, path: string): Buffer {

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { readKafkaConfig } from '../../lib/local/kafka-config.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'frazil-kafka-config-'))
@@ -42,6 +42,26 @@ test('plain text with and without a login is what the file says', () => {
   })
 })
 
+test('a login to MSK by IAM is a request signed by the credentials that the AWS SDK finds', async () => {
+  const { ssl, sasl } = read('security.protocol=SASL_SSL\nsasl.mechanism=AWS_MSK_IAM')
+  expect(ssl).toEqual({})
+  if (sasl === undefined || !('oauthBearerProvider' in sasl)) throw new Error('expected a bearer of tokens')
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIAEXAMPLE')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'secret')
+  vi.stubEnv('AWS_SESSION_TOKEN', undefined)
+  vi.stubEnv('AWS_REGION', 'eu-central-1')
+  const { value } = await sasl.oauthBearerProvider()
+  const url = new URL(Buffer.from(value, 'base64url').toString())
+  expect(url.host).toBe('kafka.eu-central-1.amazonaws.com')
+  expect(url.searchParams.get('Action')).toBe('kafka-cluster:Connect')
+  expect(url.searchParams.get('X-Amz-Credential')).toMatch(/^AKIAEXAMPLE\/\d{8}\/eu-central-1\/kafka-cluster\/aws4_request$/)
+  expect(url.searchParams.get('X-Amz-Signature')).toMatch(/^[0-9a-f]{64}$/)
+  vi.stubEnv('AWS_REGION', undefined)
+  vi.stubEnv('AWS_DEFAULT_REGION', undefined)
+  await expect(sasl.oauthBearerProvider()).rejects.toThrow('expected AWS_REGION')
+  vi.unstubAllEnvs()
+})
+
 test.each([
   ['nothing', '', 'security.protocol for a connection, found none'],
   ['a protocol that is none', 'security.protocol=TLS', 'security.protocol to be PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL'],
@@ -51,6 +71,12 @@ test.each([
   ['a login without a password', 'security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.username=u', 'sasl.password for PLAIN'],
   ['a mechanism that it does not know', 'security.protocol=SASL_SSL\nsasl.mechanism=GSSAPI', 'sasl.mechanism to be PLAIN'],
   ['a certificate without its key', 'security.protocol=SSL\nssl.certificate.location=tls/client.pem', 'together, found one'],
+  [
+    'a password where IAM decides',
+    'security.protocol=SASL_SSL\nsasl.mechanism=AWS_MSK_IAM\nsasl.password=p',
+    'no sasl.password with AWS_MSK_IAM',
+  ],
+  ['IAM in plain text', 'security.protocol=SASL_PLAINTEXT\nsasl.mechanism=AWS_MSK_IAM', 'SASL_SSL with AWS_MSK_IAM'],
   ['a file that is not there', 'security.protocol=SSL\nssl.ca.location=gone.pem', 'Cannot read ssl.ca.location'],
   ['a login that would have no effect', 'security.protocol=SSL\nsasl.username=u', 'no sasl.username with security.protocol SSL'],
 ])('%s is refused by name', (_, text, message) => {
