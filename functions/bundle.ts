@@ -19,8 +19,8 @@ export interface BundleOptions {
 export interface Bundle {
   readonly file: string
   readonly bytes: number
-  /** Of these, what is neither AWS SDK nor below it. */
-  readonly bytesWithoutSdk: number
+  /** Of these, what comes from no package: all but the AWS SDK, Powertools and what they bring along. */
+  readonly ownBytes: number
   /** The files whose code is in the bundle, from the repository's root, and their bytes in it. */
   readonly inputs: Readonly<Record<string, number>>
 }
@@ -32,9 +32,6 @@ export type Bundles = Readonly<Record<FunctionName, Bundle>>
 /** Where this very file stands: sources in a checkout, JavaScript in the package. */
 const extension = import.meta.filename.endsWith('.ts') ? 'ts' : 'js'
 const root = fileURLToPath(new URL('..', import.meta.url))
-
-/** The SDK's packages, and what only they bring along. */
-const SDK = /(?:^|\/)node_modules\/(?:@aws-sdk|@aws-crypto|@aws|@smithy|bowser|mnemonist|obliterator|tslib)\//
 
 /** A package may be CommonJS, and count on what modules lack. */
 const BANNER =
@@ -117,9 +114,9 @@ export const handler = ${name}Function(plan)`,
   })
   const [map, code] = [...outputFiles].sort((a, b) => Number(b.path.endsWith('.map')) - Number(a.path.endsWith('.map')))
   const { bytes, inputs } = contentsOf(metafile)
-  const sdk = Object.entries(inputs).filter(([path]) => SDK.test(path))
-  const bytesWithoutSdk = bytes - sdk.reduce((sum, [, size]) => sum + size, 0)
-  const made = { code: code.contents, map: map.contents, bytes, bytesWithoutSdk, inputs }
+  const packages = Object.entries(inputs).filter(([path]) => /(?:^|\/)node_modules\//.test(path))
+  const ownBytes = bytes - packages.reduce((sum, [, size]) => sum + size, 0)
+  const made = { code: code.contents, map: map.contents, bytes, ownBytes, inputs }
   built.set(name, made)
   return made
 }
@@ -141,7 +138,7 @@ async function main(): Promise<void> {
   if (pipeline === undefined || positionals.length > 1)
     throw usage('Cannot bundle: expected one pipeline file, and perhaps --out DIR. Write npm run bundle -- pipelines/trades.ts.')
   const bundles = Object.entries(await bundle({ pipeline, outDir: values.out }))
-  const shown = bundles.map(([name, { file, bytes, bytesWithoutSdk }]) => [name, { file, bytes, bytesWithoutSdk }])
+  const shown = bundles.map(([name, { file, bytes, ownBytes }]) => [name, { file, bytes, ownBytes }])
   console.log(JSON.stringify(Object.fromEntries(shown), null, 2))
 }
 

@@ -4,17 +4,19 @@ import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
 import { provision } from '../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
 import { type CommitConfig, planForFunctions } from './config.ts'
-import { type Context, fail, info, type Printing } from './logging.ts'
+import { commitMetrics } from './metrics.ts'
 import { once } from './once.ts'
+import type { Context, Telling } from './telemetry.ts'
 
 /**
  * The handler of the schedule: commits what is staged, round by round, within the function's time. Any number may run beside
  * each other. Tables that are missing are made, and partitions opened, once per cold start. Throws `InvalidPipeline` for a plan
  * that cannot run in functions.
  */
-export function commitHandler(definition: Plan, ports: Ports & Printing, config: CommitConfig) {
+export function commitHandler(definition: Plan, ports: Ports & Telling, config: CommitConfig) {
   const plan = planForFunctions(definition, config)
   const { staging, warehouse, maxCheckpointBytes } = config
+  const { clock, telemetry } = ports
   // A cached incarnation is sound: a deliberate restart fences the old one's logs by their floor.
   const loop = once(async () => {
     const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
@@ -24,14 +26,24 @@ export function commitHandler(definition: Plan, ports: Ports & Printing, config:
   })
 
   return async (_event: unknown, context: Context): Promise<CommitSummary> => {
+    const startMs = clock.now()
+    telemetry.begin(context)
+    let soFar: CommitSummary | undefined
+    const keep = (summary: CommitSummary) => {
+      soFar = summary
+    }
     try {
-      const startMs = ports.clock.now()
       const commitUntil = await loop()
-      const summary = await commitUntil(() => context.getRemainingTimeInMillis())
-      info(ports, context, 'committed', { ...summary, ms: ports.clock.now() - startMs })
+      const summary = await commitUntil(() => context.getRemainingTimeInMillis(), keep)
+      const { rounds, checkpoint, entries, watermark, more } = summary
+      const endMs = clock.now()
+      const metrics = { commits: 1, commitsBehind: Number(more), ...commitMetrics(summary, endMs) }
+      telemetry.info('committed', { ...metrics, rounds, checkpoint, entries, watermark, ms: endMs - startMs })
+      telemetry.publish(metrics)
       return summary
     } catch (error) {
-      fail(ports, context, error)
+      telemetry.error(error)
+      if (soFar !== undefined) telemetry.publish(commitMetrics(soFar, clock.now()))
       throw error
     }
   }

@@ -5,7 +5,7 @@ import { systemClock, systemRandom } from '../lib/local/system.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { commitHandler } from './commit-handler.ts'
 import { commitConfig } from './config.ts'
-import { printToStdout } from './logging.ts'
+import { openTelemetry } from './telemetry.ts'
 
 /** Makes the handler of the schedule; what it is called with does not matter. Throws `Usage` for an environment that cannot be. */
 export function commitFunction(plan: Plan): ReturnType<typeof commitHandler> {
@@ -17,7 +17,7 @@ export function commitFunction(plan: Plan): ReturnType<typeof commitHandler> {
     random: systemRandom,
     clock: systemClock,
     broker: undefined,
-    print: printToStdout,
+    telemetry: openTelemetry('commit', plan.name),
   }
   return commitHandler(plan, ports, config)
 }

@@ -2,11 +2,12 @@ import { parseKafkaEvent } from '../lib/columns/event.ts'
 import type { Records } from '../lib/columns/records.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { partitionLabel } from '../lib/protocol/names.ts'
-import { ingest, ingestByPartition, type PartitionReport, type Unstaged } from '../lib/runtime/ingest.ts'
-import { createStagingRuntime, nameIncarnation, type StagingPorts, type StagingRuntime } from '../lib/runtime/runtime.ts'
+import { ingestByPartition, type PartitionReport, type Unstaged } from '../lib/runtime/ingest.ts'
+import { createStagingRuntime, nameIncarnation, type StagingPorts } from '../lib/runtime/runtime.ts'
 import { type IngestConfig, planForFunctions } from './config.ts'
-import { type Context, fail, info, type Printing } from './logging.ts'
+import { ingestMetrics } from './metrics.ts'
 import { once } from './once.ts'
+import type { Context, Telling } from './telemetry.ts'
 
 /** "Partial batch response" of a Kafka event source: from which offset of which partition on records come again. */
 export interface PartialResponse {
@@ -20,8 +21,9 @@ export interface PartialResponse {
  * and finds what is in already; with `partialResponses` it tells which partitions are to come again, and throws only when
  * none is staged or when the event itself cannot be read. Throws `InvalidPipeline` for a plan that cannot run in functions.
  */
-export function ingestHandler(definition: Plan, ports: StagingPorts & Printing, config: IngestConfig) {
+export function ingestHandler(definition: Plan, ports: StagingPorts & Telling, config: IngestConfig) {
   const plan = planForFunctions(definition, config)
+  const { clock, telemetry } = ports
   // Named once per cold start: a deliberate restart fences the old incarnation's logs by their floor, so what a function with
   // the old name appends fails the floor's check, and is acknowledged to nobody.
   const runtime = once(async () => {
@@ -29,25 +31,28 @@ export function ingestHandler(definition: Plan, ports: StagingPorts & Printing, 
     return createStagingRuntime({ plan, ports, staging: config.staging, incarnation })
   })
 
-  const staged = async (open: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> =>
-    config.partialResponses ? ingestByPartition(open, deliveries) : { ...(await ingest(open, deliveries)), unstaged: [] }
-
   return async (event: unknown, context: Context): Promise<PartialResponse | undefined> => {
-    const startMs = ports.clock.now()
+    const startMs = clock.now()
+    telemetry.begin(context)
+    let deliveries: readonly Records[] = []
+    let report: PartitionReport | undefined
     try {
-      const deliveries = parseKafkaEvent(event)
-      const { unstaged, ...counts } = await staged(await runtime(), deliveries)
-      if (unstaged.length > 0 && unstaged.length === deliveries.length) throw unstaged[0].error
-      for (const one of unstaged) fail(ports, context, one.error, { partition: labelOf(one), fromOffset: one.records.offsets[0] })
-      info(ports, context, 'staged', {
-        ...counts,
-        partitions: deliveries.length - unstaged.length,
-        unstaged: unstaged.length,
-        ms: ports.clock.now() - startMs,
-      })
+      deliveries = parseKafkaEvent(event)
+      report = await ingestByPartition(await runtime(), deliveries)
+      const { unstaged, reasons } = report
+      const enough = config.partialResponses && unstaged.length < deliveries.length
+      if (unstaged.length > 0 && !enough) throw unstaged[0].error
+      for (const one of unstaged) telemetry.error(one.error, { partition: labelOf(one), fromOffset: one.records.offsets[0] })
+      const endMs = clock.now()
+      const metrics = ingestMetrics(report, endMs)
+      telemetry.info('staged', { ...metrics, partitions: deliveries.length - unstaged.length, reasons, ms: endMs - startMs })
+      telemetry.publish(metrics)
       return unstaged.length === 0 ? undefined : { batchItemFailures: unstaged.map(failureOf) }
     } catch (error) {
-      fail(ports, context, error)
+      telemetry.error(error)
+      // Some of it may be staged all the same, and is not counted again when it comes again.
+      if (report !== undefined) telemetry.publish(ingestMetrics(report, clock.now()))
+      else if (deliveries.length > 0) telemetry.publish({ unstagedPartitions: deliveries.length })
       throw error
     }
   }

@@ -4,7 +4,7 @@ import { systemClock, systemRandom } from '../lib/local/system.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { ingestConfig } from './config.ts'
 import { ingestHandler } from './ingest-handler.ts'
-import { printToStdout } from './logging.ts'
+import { openTelemetry } from './telemetry.ts'
 
 /** Makes the handler that the event source mapping calls with Kafka records. Throws `Usage` for an environment that cannot be. */
 export function ingestFunction(plan: Plan): ReturnType<typeof ingestHandler> {
@@ -14,7 +14,7 @@ export function ingestFunction(plan: Plan): ReturnType<typeof ingestHandler> {
     objects: openS3Objects(),
     random: systemRandom,
     clock: systemClock,
-    print: printToStdout,
+    telemetry: openTelemetry('ingest', plan.name),
   }
   return ingestHandler(plan, ports, config)
 }

@@ -3,9 +3,10 @@ import type { Plan } from '../lib/pipeline/plan.ts'
 import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
 import { provision, type TableChange } from '../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
+import { assertStagedIsKnown } from '../lib/runtime/staged.ts'
 import { type ProvisionConfig, planForFunctions } from './config.ts'
 import { type Answer, answerTo, type CustomResourceEvent } from './custom-resource.ts'
-import { type Context, fail, info, type Printing } from './logging.ts'
+import type { Context, Telling } from './telemetry.ts'
 
 /** Tells CloudFormation how a request of its ended. */
 export type Respond = (url: string, answer: Answer) => Promise<void>
@@ -17,26 +18,28 @@ export type Respond = (url: string, answer: Answer) => Promise<void>
  *
  * Without CloudFormation it may be called with `{}`, and throws where it would have told CloudFormation.
  */
-export function provisionHandler(definition: Plan, ports: Ports & Printing, config: ProvisionConfig, respond: Respond) {
+export function provisionHandler(definition: Plan, ports: Ports & Telling, config: ProvisionConfig, respond: Respond) {
   const plan = planForFunctions(definition, config)
   const { staging, warehouse } = config
 
   const provisioned = async (): Promise<readonly TableChange[]> => {
     const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
     const runtime = createRuntime({ plan, ports, staging, warehouse, incarnation })
+    await assertStagedIsKnown(runtime)
     return provision(runtime, declaredPartitions(plan))
   }
 
   return async (event: Partial<CustomResourceEvent>, context: Context): Promise<readonly TableChange[]> => {
     const { RequestType: request, ResponseURL: url } = event
+    ports.telemetry.begin(context)
     try {
       // Tables and logs outlive the stack.
       const changes = request === 'Delete' ? [] : await provisioned()
-      info(ports, context, 'provisioned', { request: request ?? 'none', tables: textOf(changes) })
+      ports.telemetry.info('provisioned', { request: request ?? 'none', tables: textOf(changes) })
       if (url !== undefined) await respond(url, answerTo(event, { status: 'SUCCESS', data: { Tables: textOf(changes) } }))
       return changes
     } catch (error) {
-      fail(ports, context, error)
+      ports.telemetry.error(error)
       if (url === undefined) throw error
       const reason = error instanceof FrazilError ? error.message : `Bug: ${messageOf(error)}`
       await respond(url, answerTo(event, { status: 'FAILED', reason }))

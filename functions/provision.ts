@@ -5,8 +5,8 @@ import { systemClock, systemRandom } from '../lib/local/system.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { provisionConfig } from './config.ts'
 import { respondByHttp } from './custom-resource.ts'
-import { printToStdout } from './logging.ts'
 import { provisionHandler } from './provision-handler.ts'
+import { openTelemetry } from './telemetry.ts'
 
 /** Makes the handler that CloudFormation calls while it deploys. Throws `Usage` for an environment that cannot be. */
 export function provisionFunction(plan: Plan): ReturnType<typeof provisionHandler> {
@@ -18,7 +18,7 @@ export function provisionFunction(plan: Plan): ReturnType<typeof provisionHandle
     random: systemRandom,
     clock: systemClock,
     broker: undefined,
-    print: printToStdout,
+    telemetry: openTelemetry('provision', plan.name),
   }
   return provisionHandler(plan, ports, config, respondByHttp)
 }

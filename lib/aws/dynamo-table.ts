@@ -40,6 +40,14 @@ export async function createLogTable(client: DynamoDBClient, name: string): Prom
   }
 }
 
+/** Whether there is a table of this name, whatever its keys. */
+export async function logTableExists(client: DynamoDBClient, name: string): Promise<boolean> {
+  return exists(client, name).catch((cause) => {
+    const permission = `dynamodb:DescribeTable on table ${name}`
+    throw asOurs(cause, { doing: `look for DynamoDB table ${name}`, permission, missing: `a DynamoDB table ${name}` })
+  })
+}
+
 async function exists(client: DynamoDBClient, name: string): Promise<boolean> {
   try {
     await client.send(new DescribeTableCommand({ TableName: name }))

@@ -140,7 +140,7 @@ export function openGlueCatalog({ client, catalogId, ...options }: GlueCatalogOp
       throw unavailable(`Cannot create table ${label(id)} in Glue: its database was dropped just now. Try again.`)
     },
 
-    async swap(id, expected, metadataLocation) {
+    async swap(id, expected, metadataLocation, description) {
       await checkOnce(writes)
       // Versions count anew when a table is dropped and made again, so the version alone would take the new table for the old
       // one (protocol rule 15). Between this look and the update only the version holds, as in Iceberg's own library.
@@ -151,7 +151,7 @@ export function openGlueCatalog({ client, catalogId, ...options }: GlueCatalogOp
           new UpdateTableCommand({
             CatalogId,
             DatabaseName: id.namespace,
-            TableInput: updatedTableInput(entry.table, metadataLocation),
+            TableInput: updatedTableInput(entry.table, metadataLocation, description),
             VersionId: expected.version,
             SkipArchive: true,
           }),

@@ -1,4 +1,4 @@
-import type { Column, Table, TableInput } from '@aws-sdk/client-glue'
+import type { Column, StorageDescriptor, Table, TableInput } from '@aws-sdk/client-glue'
 import { usage } from '../errors.ts'
 import type { TableDescription, TableId } from '../ports/catalog.ts'
 
@@ -11,6 +11,7 @@ const TYPE = 'table_type'
 const LOCATION = 'metadata_location'
 const PREVIOUS_LOCATION = 'previous_metadata_location'
 const ICEBERG = 'ICEBERG'
+const CURRENT = 'iceberg.field.current'
 
 export const isIceberg = (table: Table): boolean => table.Parameters?.[TYPE]?.toUpperCase() === ICEBERG
 
@@ -28,10 +29,10 @@ export function newTableInput(name: string, metadataLocation: string, { location
 }
 
 /**
- * `table` with another metadata location. An update replaces the whole entry, so all that others wrote goes back as it came;
- * Glue refuses what it made itself (times, ids), and empty strings.
+ * `table` with another metadata location, and with the columns of `description` if there is one. An update replaces the whole
+ * entry, so all that others wrote goes back as it came; Glue refuses what it made itself (times, ids), and empty strings.
  */
-export function updatedTableInput(table: Table, metadataLocation: string): TableInput {
+export function updatedTableInput(table: Table, metadataLocation: string, description?: TableDescription): TableInput {
   const before = metadataLocationOf(table)
   return {
     Name: table.Name,
@@ -40,7 +41,7 @@ export function updatedTableInput(table: Table, metadataLocation: string): Table
     LastAccessTime: table.LastAccessTime,
     LastAnalyzedTime: table.LastAnalyzedTime,
     Retention: table.Retention,
-    StorageDescriptor: table.StorageDescriptor,
+    StorageDescriptor: description === undefined ? table.StorageDescriptor : updatedStorage(table, description),
     PartitionKeys: table.PartitionKeys,
     ViewOriginalText: table.ViewOriginalText || undefined,
     ViewExpandedText: table.ViewExpandedText || undefined,
@@ -55,6 +56,20 @@ export function updatedTableInput(table: Table, metadataLocation: string): Table
   }
 }
 
+/** The columns of the new schema, then those of earlier ones, marked as such, as Iceberg's library leaves them. */
+function updatedStorage({ StorageDescriptor: storage }: Table, { columns }: TableDescription): StorageDescriptor {
+  const before = storage?.Columns ?? []
+  const current = columns.map((column) => {
+    // People's words on a column are kept nowhere else.
+    const comment = before.find(({ Name }) => Name === column.name)?.Comment
+    return { ...glueColumn(column), ...(comment ? { Comment: comment } : {}) }
+  })
+  const gone = before
+    .filter(({ Name }) => !columns.some(({ name }) => name === Name))
+    .map((column) => ({ ...column, Parameters: { ...column.Parameters, [CURRENT]: 'false' } }))
+  return { ...storage, Columns: [...current, ...gone] }
+}
+
 function glueColumn({ id, name, type, required }: TableDescription['columns'][number]): Column {
   return {
     Name: name,
@@ -62,7 +77,7 @@ function glueColumn({ id, name, type, required }: TableDescription['columns'][nu
     Parameters: {
       'iceberg.field.id': String(id),
       'iceberg.field.optional': String(!required),
-      'iceberg.field.current': 'true',
+      [CURRENT]: 'true',
     },
   }
 }

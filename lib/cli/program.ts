@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { invalidPipeline, usage } from '../errors.ts'
 import type { WarehouseFlags } from './arguments.ts'
+import type { CostFlags } from './cost.ts'
 import { EXIT, endWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
+import type { PlanFlags } from './plan.ts'
 import type { QueryFlags } from './query.ts'
 import type { RunFlags } from './run.ts'
 
@@ -64,6 +66,17 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .option('--commit-interval <duration>', 'the longest that staged rows wait for a commit: 500ms, 1s, 2m', '1s')
     .action((file: string, flags: RunFlags) => done(async (output) => (await import('./run.ts')).runCommand(file, flags, output)))
 
+  command('plan', 'say what the next run or deployment of a pipeline would change in tables; write nothing')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
+    .option('--exit-code', 'exit with 1 when something would change', false)
+    .action((file: string, flags: PlanFlags) =>
+      done(async (output) => (await import('./plan.ts')).planCommand(file, flags, output)),
+    )
+
   command('query', 'ask the tables of a warehouse in SQL (DuckDB)')
     .argument(
       '<sql>',
@@ -80,6 +93,19 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .addOption(warehouseOption())
     .addOption(catalogOption())
     .action((flags: WarehouseFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
+
+  command('cost', 'what a pipeline costs on AWS for a load, line by line, beside other services')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .option('--rate <records/s>', 'records a second, of all topics together; 0.5 is one in two seconds (required)')
+    .option('--size <bytes>', 'bytes of a value, on average (required)')
+    .option('--partitions <n>', "of each topic (default: the definition's, else 4)")
+    .option('--keys <n>', 'distinct keys in a window', '1000')
+    .option('--batch-window <duration>', 'how long the event source mapping gathers records, at most 5m', '5s')
+    .option('--commit-interval <duration>', 'how often commit is called', '1m')
+    .option('--pollers <n>', 'event pollers of a mapping in provisioned mode, at least so many (default: on demand)')
+    .action((file: string, flags: CostFlags) =>
+      done(async (output) => (await import('./cost.ts')).costCommand(file, flags, output)),
+    )
 
   // One hook for all: every command takes it, before or after its name.
   for (const each of [program, ...program.commands])

@@ -40,7 +40,7 @@ export function parseKafkaEvent(event: unknown): Records[] {
     let partition: unknown
     for (let i = 0; i < list.length; i++) {
       const record: unknown = list[i]
-      if (!isObject(record)) throw malformed(`a record at ${name}[${i}]`, record)
+      if (!isObject(record)) throw malformed(`a record at ${name}[${i}]`, record === null ? null : otherType(record))
       if (group === undefined || record.topic !== topic || record.partition !== partition) {
         topic = record.topic
         partition = record.partition

@@ -2,7 +2,7 @@ import { corrupt } from '../errors.ts'
 import { type Batch, type BytesVector, expectType, type Vector, vectorOf } from './batch.ts'
 import { bytesDictionary, grownBytes } from './dictionary.ts'
 import { words } from './numbers.ts'
-import type { ColumnType, Field, Fields } from './schema.ts'
+import { type ColumnType, type Field, type Fields, indexOfField } from './schema.ts'
 
 /**
  * The rows `rows[0 .. count)` of `batch`, in that order; a row may come more than once. Dictionaries are shared with
@@ -214,6 +214,39 @@ function concatPlain(
  */
 export function select(batch: Batch, fields: Fields): Batch {
   return { fields, rows: batch.rows, vectors: fields.map((field) => selectVector(batch, field)) }
+}
+
+/**
+ * The columns named by `fields` as a table reads them from rows that may be older than itself: as `select`, but an optional
+ * column that the batch lacks is null. Throws `Corrupt` as `select` does.
+ */
+export function project(batch: Batch, fields: Fields): Batch {
+  const vectors = fields.map((field) =>
+    field.required || indexOfField(batch.fields, field.name) >= 0
+      ? selectVector(batch, field)
+      : nullVector(field.type, batch.rows),
+  )
+  return { fields, rows: batch.rows, vectors }
+}
+
+/** A null in every row. */
+function nullVector(type: ColumnType, rows: number): Vector {
+  const validity = new Uint8Array(rows)
+  switch (type) {
+    case 'boolean':
+      return { type, values: new Uint8Array(rows), validity }
+    case 'int':
+      return { type, values: new Int32Array(rows), validity }
+    case 'double':
+      return { type, values: new Float64Array(rows), validity }
+    case 'long':
+    case 'timestamptz':
+      return { type, values: new BigInt64Array(rows), validity }
+    case 'string':
+    case 'binary':
+      // One entry, the empty string, for all rows.
+      return { type, codes: new Int32Array(rows), entries: 1, offsets: new Int32Array(2), bytes: new Uint8Array(0), validity }
+  }
 }
 
 function selectVector(batch: Batch, field: Field): Vector {

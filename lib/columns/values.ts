@@ -48,8 +48,7 @@ function vectorFrom(field: Field, rows: readonly Readonly<Record<string, Value>>
   if (hasNulls && field.required)
     throw corrupt(`Cannot build column ${field.name}: expected a value in every row, found null in row ${values.indexOf(null)}.`)
   const validity = hasNulls ? Uint8Array.from(values, (value) => (value === null ? 0 : 1)) : undefined
-  const wrong = (value: Value) =>
-    corrupt(`Cannot build column ${field.name}: expected ${field.type}, found ${typeof value} ${String(value)}.`)
+  const wrong = (value: Value) => corrupt(`Cannot build column ${field.name}: expected ${field.type}, found a ${typeof value}.`)
   const { type } = field
   switch (type) {
     case 'boolean':

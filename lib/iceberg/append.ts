@@ -30,6 +30,8 @@ export interface Prepared {
   readonly metadata: TableMetadata
   /** Of the new metadata file: what to swap to. */
   readonly location: string
+  /** Of that file. Glue takes no more than 20 MB. */
+  readonly metadataBytes: number
 }
 
 /**
@@ -69,12 +71,13 @@ export async function appendFiles(options: AppendFiles): Promise<Prepared> {
   }
   const metadata = withSnapshot({ base, baseLocation: options.metadataLocation, snapshot, properties: options.properties })
   const location = metadataLocation(metadata, nextVersion(options.metadataLocation), random.uuid())
+  const serialized = serializeMetadata(metadata)
   await Promise.all([
     ...written.map(({ file, bytes }) => objects.put(file.path, [bytes])),
     objects.put(listLocation, [list]),
-    objects.put(location, [serializeMetadata(metadata)]),
+    objects.put(location, [serialized]),
   ])
-  return { metadata, location }
+  return { metadata, location, metadataBytes: serialized.length }
 }
 
 function manifests(

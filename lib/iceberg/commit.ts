@@ -3,7 +3,7 @@ import type { Random } from '../ports/time.ts'
 import { currentSnapshot, snapshotById } from './metadata.ts'
 import { MAIN_BRANCH, type Snapshot, type TableMetadata } from './types.ts'
 
-/** What every operation that adds a snapshot to the main branch shares. Pure: no file is read or written here. */
+/** What every operation that replaces a table's metadata shares. Pure: no file is read or written here. */
 
 /** How many earlier metadata files the log names (Iceberg's default; property `write.metadata.previous-versions-max`). */
 const PREVIOUS_VERSIONS_MAX = 100
@@ -54,11 +54,19 @@ export function withSnapshot({ base, baseLocation, snapshot, properties }: NextM
     'current-snapshot-id': id,
     snapshots: [...base.snapshots, snapshot],
     'snapshot-log': [...base['snapshot-log'], { 'timestamp-ms': snapshot['timestamp-ms'], 'snapshot-id': id }],
-    'metadata-log': [...base['metadata-log'], { 'timestamp-ms': base['last-updated-ms'], 'metadata-file': baseLocation }].slice(
-      -previousVersionsMax(allProperties),
-    ),
+    'metadata-log': metadataLogOf(base, baseLocation, allProperties),
     refs: { ...base.refs, [MAIN_BRANCH]: { ...main, 'snapshot-id': id, type: 'branch' } },
   }
+}
+
+/** The log of a metadata file that replaces `base`, which was read from `baseLocation`; `properties` are the new file's. */
+export function metadataLogOf(
+  base: TableMetadata,
+  baseLocation: string,
+  properties: TableMetadata['properties'],
+): TableMetadata['metadata-log'] {
+  const entry = { 'timestamp-ms': base['last-updated-ms'], 'metadata-file': baseLocation }
+  return [...base['metadata-log'], entry].slice(-previousVersionsMax(properties))
 }
 
 function previousVersionsMax(properties: Readonly<Record<string, string>>): number {

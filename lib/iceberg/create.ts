@@ -1,5 +1,5 @@
 import type { TablePlan } from '../pipeline/plan.ts'
-import type { Catalog, TableId } from '../ports/catalog.ts'
+import type { Catalog, TableDescription, TableId } from '../ports/catalog.ts'
 import type { Objects } from '../ports/objects.ts'
 import type { Random } from '../ports/time.ts'
 import { currentSchema, serializeMetadata } from './metadata.ts'
@@ -61,8 +61,13 @@ export interface CreateTable {
 export async function createTable({ catalog, objects, random, id, metadata }: CreateTable): Promise<boolean> {
   const location = metadataLocation(metadata, 0, random.uuid())
   await objects.put(location, [serializeMetadata(metadata)])
+  return await catalog.create(id, location, descriptionOf(metadata))
+}
+
+/** What a catalog may show of a table. */
+export function descriptionOf(metadata: TableMetadata): TableDescription {
   const columns = currentSchema(metadata).fields.map(({ id, name, type, required }) => {
     return { id, name, type: typeof type === 'string' ? type : JSON.stringify(type), required }
   })
-  return await catalog.create(id, location, { location: metadata.location, columns })
+  return { location: metadata.location, columns }
 }

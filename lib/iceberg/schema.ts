@@ -1,7 +1,7 @@
 import type { ColumnType, Field, Fields } from '../columns/schema.ts'
 import { corrupt, invalidPipeline, refused } from '../errors.ts'
-import type { PartitionField, SortField, TablePlan, Transform } from '../pipeline/plan.ts'
-import type { IcebergSchema, PartitionSpec, SchemaField, SortOrder, TableMetadata } from './types.ts'
+import type { PartitionField, SortField, Transform } from '../pipeline/plan.ts'
+import type { IcebergSchema, PartitionSpec, SchemaField, SortOrder } from './types.ts'
 
 /** Partition field ids begin here (spec, "Partition Specs"). */
 const FIRST_PARTITION_ID = 1000
@@ -31,8 +31,13 @@ export function fieldsOf(schema: IcebergSchema): Fields {
   return schema.fields.map(({ id, name, required, type }): Field => ({ id, name, required, type: columnType(name, type) }))
 }
 
+/** Whether this version reads and writes columns of a type. */
+export function isColumnType(type: SchemaField['type']): type is ColumnType {
+  return typeof type === 'string' && COLUMN_TYPES.has(type)
+}
+
 function columnType(name: string, type: SchemaField['type']): ColumnType {
-  if (typeof type === 'string' && COLUMN_TYPES.has(type)) return type as ColumnType
+  if (isColumnType(type)) return type
   const found = typeof type === 'string' ? type : String(type.type)
   throw refused(
     `Cannot read column ${name}: expected one of ${[...COLUMN_TYPES].join(', ')}, found ${found}. Leave the column out, or use a version of frazil that reads it.`,
@@ -129,49 +134,6 @@ export function sortOrderOf(fields: Fields, sortBy: readonly SortField[]): SortO
     })),
   }
 }
-
-/**
- * Says how a table differs from what a plan needs of it, or undefined when it does not: columns by id, name, type and
- * nullability, partition fields, sort order. Properties are the user's to change.
- */
-export function mismatch(
-  metadata: Pick<
-    TableMetadata,
-    'schemas' | 'current-schema-id' | 'partition-specs' | 'default-spec-id' | 'sort-orders' | 'default-sort-order-id'
-  >,
-  plan: Pick<TablePlan, 'fields' | 'partitionBy' | 'sortBy'>,
-): string | undefined {
-  const schema = metadata.schemas.find((s) => s['schema-id'] === metadata['current-schema-id'])
-  const spec = metadata['partition-specs'].find((s) => s['spec-id'] === metadata['default-spec-id'])
-  const order = metadata['sort-orders'].find((o) => o['order-id'] === metadata['default-sort-order-id'])
-  return (
-    difference('columns', columnTexts(schemaOf(plan.fields)), columnTexts(schema)) ??
-    difference('partitions', partitionTexts(specOf(plan.fields, plan.partitionBy)), partitionTexts(spec)) ??
-    difference('sort order', orderTexts(sortOrderOf(plan.fields, plan.sortBy)), orderTexts(order))
-  )
-}
-
-function difference(what: string, expected: readonly string[], found: readonly string[]): string | undefined {
-  const list = (texts: readonly string[]) => texts.join(', ') || 'none'
-  const missing = expected.filter((text) => !found.includes(text))
-  const extra = found.filter((text) => !expected.includes(text))
-  if (missing.length > 0 || extra.length > 0) return `expected ${what} ${list(missing)} where the table has ${list(extra)}`
-  return expected.every((text, i) => text === found[i])
-    ? undefined
-    : `expected ${what} in the order ${list(expected)}, found ${list(found)}`
-}
-
-const columnTexts = (schema: IcebergSchema | undefined) =>
-  (schema?.fields ?? []).map(
-    ({ id, name, type, required }) =>
-      `${name} ${typeof type === 'string' ? type : String(type.type)}${required ? '' : '?'} (id ${id})`,
-  )
-const partitionTexts = (spec: PartitionSpec | undefined) =>
-  (spec?.fields ?? []).map((field) => `${field.transform} of column id ${field['source-id']} as ${field.name}`)
-const orderTexts = (order: SortOrder | undefined) =>
-  (order?.fields ?? []).map(
-    (field) => `column id ${field['source-id']} ${field.transform} ${field.direction} ${field['null-order']}`,
-  )
 
 /**
  * The Iceberg type of a partition field's values. Any transform may be asked for, also those we cannot compute: reading a

@@ -1,7 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { messageOf, usage } from '../errors.ts'
+import type { Catalog } from '../ports/catalog.ts'
 import type { Log } from '../ports/log.ts'
+import { memoryCatalog } from '../ports/memory/catalog.ts'
+import { memoryLog } from '../ports/memory/log.ts'
 import type { Ports } from '../runtime/runtime.ts'
 import { makeDirectories } from './directories.ts'
 import { fileLocation, fileObjects } from './files.ts'
@@ -52,6 +55,19 @@ export async function openWarehouse(at: WarehouseAt): Promise<Warehouse> {
   return at.kind === 'aws' ? openAws(at) : openDirectory(resolve(at.dir))
 }
 
+/** A warehouse to look at: makes nothing, and shows what is not there yet as empty. Nothing may be written through its ports. */
+export async function lookAtWarehouse(at: WarehouseAt): Promise<Warehouse> {
+  if (at.kind === 'directory') return lookAtDirectory(resolve(at.dir))
+  const [{ dynamoClient }, { logTableExists }] = await Promise.all([
+    import('../aws/dynamo-log.ts'),
+    import('../aws/dynamo-table.ts'),
+  ])
+  const client = dynamoClient()
+  const exists = await logTableExists(client, at.logTable).finally(() => client.destroy())
+  const warehouse = await openAws(at)
+  return exists ? warehouse : { ...warehouse, ports: { ...warehouse.ports, log: memoryLog() } }
+}
+
 /**
  * The log for what is staged: in a directory a connection of its own, whose puts are not synced one by one. A power cut may
  * take the newest of them, and the run then reads those records again, since nobody outside was told that they are in. The
@@ -64,19 +80,40 @@ export async function openStagingLog(at: WarehouseAt): Promise<Log & { close(): 
 }
 
 const logsFile = (root: string): string => join(privateDir(root), 'logs.db')
+const catalogFile = (root: string): string => join(root, 'catalog.db')
 
 function openDirectory(root: string): Warehouse {
   makeRoot(root)
   const log = openSqliteLog(logsFile(root))
-  const catalog = openSqliteCatalog(join(root, 'catalog.db'))
+  const catalog = openSqliteCatalog(catalogFile(root))
   return {
-    ports: { log, catalog, objects: fileObjects(root), clock: systemClock, random: systemRandom, broker: undefined },
-    staging: `${fileLocation(privateDir(root))}/staging/`,
-    tables: `${fileLocation(root)}/`,
+    ...directoryOf(root, log, catalog),
     close() {
       log.close()
       catalog.close()
     },
+  }
+}
+
+function lookAtDirectory(root: string): Warehouse {
+  checkRoot(root)
+  const [logs, tables] = [logsFile(root), catalogFile(root)]
+  const log = existsSync(logs) ? openSqliteLog(logs) : undefined
+  const catalog = existsSync(tables) ? openSqliteCatalog(tables) : undefined
+  return {
+    ...directoryOf(root, log ?? memoryLog(), catalog ?? memoryCatalog()),
+    close() {
+      log?.close()
+      catalog?.close()
+    },
+  }
+}
+
+function directoryOf(root: string, log: Log, catalog: Catalog): Omit<Warehouse, 'close'> {
+  return {
+    ports: { log, catalog, objects: fileObjects(root), clock: systemClock, random: systemRandom, broker: undefined },
+    staging: `${fileLocation(privateDir(root))}/staging/`,
+    tables: `${fileLocation(root)}/`,
   }
 }
 
@@ -102,9 +139,13 @@ async function openAws({ location, staging, logTable }: Extract<WarehouseAt, { k
   }
 }
 
-function makeRoot(root: string): void {
+function checkRoot(root: string): void {
   if (existsSync(root) && !statSync(root).isDirectory())
     throw usage(`Cannot use warehouse ${root}: expected a directory, found a file. Name another --warehouse.`)
+}
+
+function makeRoot(root: string): void {
+  checkRoot(root)
   try {
     makeDirectories(privateDir(root))
   } catch (cause) {

@@ -28,8 +28,10 @@ export interface Catalog {
   /**
    * Replaces the pointer if it still is `expected`. `false` means certainly not replaced.
    * Throws `CommitUnknown` or `Unavailable` when the outcome is unknown: load and look.
+   *
+   * @param description when what was shown of the table is to be replaced with the pointer; without it that stays
    */
-  swap(table: TableId, expected: TablePointer, metadataLocation: string): Promise<boolean>
+  swap(table: TableId, expected: TablePointer, metadataLocation: string, description?: TableDescription): Promise<boolean>
   /** All tables, sorted by namespace and name. */
   list(): Promise<readonly TableId[]>
 }

@@ -4,6 +4,7 @@ import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
+import type { TableDescription } from '../ports/catalog.ts'
 import {
   decideApply,
   formatMarker,
@@ -24,6 +25,14 @@ const BACKOFF_MS = 20
 /** Above this many partitions a table's offsets property names the checkpoint's body instead. */
 const MAX_OFFSETS_IN_PROPERTY = 200
 
+/** What swaps came to, added up while they are made: a call that fails has made some. */
+export interface SwapCounts {
+  /** Lost to somebody else, or not known to have happened. */
+  lost: number
+  /** Size of the greatest metadata file swapped to; null while none was. */
+  metadataBytes: number | null
+}
+
 /** Tables as they were found, by name. Those that nobody has made are missing. */
 export type Tables = ReadonlyMap<string, LoadedTable>
 
@@ -32,10 +41,10 @@ export type Tables = ReadonlyMap<string, LoadedTable>
  * are then. All are looked at before the first is touched, so that a refusal leaves them as they were. Undefined: another
  * checkpoint was appended meanwhile, so what we hold is not the last any more; read it again.
  */
-export async function applyAll(runtime: Runtime, last: Last): Promise<Tables | undefined> {
+export async function applyAll(runtime: Runtime, last: Last, swaps: SwapCounts): Promise<Tables | undefined> {
   const found = await dueTables(runtime, last)
   if (found === undefined || found.due.length === 0) return found?.tables
-  if (!(await applyTables(runtime, found.due, last, found.tables))) return undefined
+  if (!(await applyTables(runtime, found.due, last, found.tables, swaps))) return undefined
   return (await dueTables(runtime, last))?.tables
 }
 
@@ -65,9 +74,15 @@ export async function dueTables(
  *
  * @param found what the first swap of each is tried on: it fails, and costs a few small objects, if they changed since
  */
-export async function applyTables(runtime: Runtime, names: readonly string[], last: Last, found: Tables): Promise<boolean> {
+export async function applyTables(
+  runtime: Runtime,
+  names: readonly string[],
+  last: Last,
+  found: Tables,
+  swaps: SwapCounts,
+): Promise<boolean> {
   if (last.body === undefined) return true
-  for (const name of names) if (!(await applyTable(runtime, name, last.body, last, found.get(name)))) return false
+  for (const name of names) if (!(await applyTable(runtime, name, last.body, last, found.get(name), swaps))) return false
   return true
 }
 
@@ -108,6 +123,7 @@ async function applyTable(
   body: Body,
   last: Last,
   found: LoadedTable | undefined,
+  swaps: SwapCounts,
 ): Promise<boolean> {
   const { objects, clock, random } = runtime.ports
   const id = tableId(runtime, name)
@@ -133,7 +149,11 @@ async function applyTable(
       summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
       properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
     })
-    if (!(await swap(runtime, table, next.location))) continue
+    if (!(await swap(runtime, table, next.location))) {
+      swaps.lost++
+      continue
+    }
+    swaps.metadataBytes = Math.max(swaps.metadataBytes ?? 0, next.metadataBytes)
     runtime.metadata.set(next.location, next.metadata)
     return true
   }
@@ -143,9 +163,14 @@ async function applyTable(
 }
 
 /** True only when the swap certainly happened; a lost or unknown one is looked at again. */
-async function swap(runtime: Runtime, table: LoadedTable, location: string): Promise<boolean> {
+export async function swap(
+  runtime: Runtime,
+  table: LoadedTable,
+  location: string,
+  description?: TableDescription,
+): Promise<boolean> {
   try {
-    return await runtime.ports.catalog.swap(table.id, table.pointer, location)
+    return await runtime.ports.catalog.swap(table.id, table.pointer, location, description)
   } catch (error) {
     if (isKind(error, 'CommitUnknown', 'Unavailable')) return false
     throw error

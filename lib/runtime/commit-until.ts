@@ -1,8 +1,9 @@
 import { commit } from './commit.ts'
 import type { Runtime } from './runtime.ts'
+import type { OpenState } from './state.ts'
 
 /** What several rounds of commit did. */
-export interface CommitSummary {
+export interface CommitSummary extends OpenState {
   readonly rounds: number
   /** The checkpoint in force afterwards. */
   readonly checkpoint: number
@@ -13,6 +14,12 @@ export interface CommitSummary {
   readonly bytes: number
   /** Milliseconds; null before any. */
   readonly watermark: number | null
+  /** Races lost to other committers: for checkpoints, and for the swaps of tables. */
+  readonly conflicts: number
+  /** Size of the greatest table metadata file that was swapped to; null when no table was. */
+  readonly metadataBytes: number | null
+  /** Of the longest round. */
+  readonly longestMs: number
   /** True when staged entries are left: the time was up. */
   readonly more: boolean
 }
@@ -37,9 +44,12 @@ const FIRST_ENTRIES = 256
  * The loop remembers the pace of its rounds, in milliseconds per entry: a round takes no more entries than fit half of the
  * time left, or a store that is slow for a full checkpoint would have every call cut off. A process that is new takes few.
  *
- * @returns a call; it takes how much time is left, at the moment of asking
+ * @returns a call; it takes how much time is left, at the moment of asking, and tells after each round what was done so far:
+ * of a call that fails later that is all there is
  */
-export function commitLoop(runtime: Runtime): (remainingMs: () => number) => Promise<CommitSummary> {
+export function commitLoop(
+  runtime: Runtime,
+): (remainingMs: () => number, onRound?: (soFar: CommitSummary) => void) => Promise<CommitSummary> {
   const { clock } = runtime.ports
   let pace: number | undefined
 
@@ -49,8 +59,9 @@ export function commitLoop(runtime: Runtime): (remainingMs: () => number) => Pro
     return Math.max(1, Math.min(entries, runtime.limits.maxCheckpointEntries))
   }
 
-  return async (remainingMs) => {
-    let [entries, records, files, bytes, longestMs] = [0, 0, 0, 0, 0]
+  return async (remainingMs, onRound = () => {}) => {
+    let [entries, records, files, bytes, conflicts, longestMs] = [0, 0, 0, 0, 0, 0]
+    let metadataBytes: number | null = null
     for (let rounds = 1; ; rounds++) {
       const maxCheckpointEntries = affordable(remainingMs())
       const startMs = clock.now()
@@ -64,9 +75,13 @@ export function commitLoop(runtime: Runtime): (remainingMs: () => number) => Pro
       records += report.records
       files += report.files
       bytes += report.fileBytes
-      if (report.more && remainingMs() >= ROUND_FACTOR * longestMs + MARGIN_MS) continue
-      const { n: checkpoint, watermark, more } = report
-      return { rounds, checkpoint, entries, records, files, bytes, watermark, more }
+      conflicts += report.conflicts
+      if (report.metadataBytes !== null) metadataBytes = Math.max(report.metadataBytes, metadataBytes ?? 0)
+      const { n: checkpoint, watermark, stateRows, stateBytes, more } = report
+      const done = { rounds, checkpoint, entries, records, files, bytes, watermark, conflicts, longestMs }
+      const soFar: CommitSummary = { ...done, metadataBytes, stateRows, stateBytes, more }
+      onRound(soFar)
+      if (!more || remainingMs() < ROUND_FACTOR * longestMs + MARGIN_MS) return soFar
     }
   }
 }

@@ -1,14 +1,14 @@
 import { type CheckpointEntry, decodeCheckpointEntry } from '../protocol/checkpoint.ts'
 import { bodyName, checkpointLogKey } from '../protocol/names.ts'
-import { applyAll, applyTables } from './apply.ts'
+import { applyAll, applyTables, type SwapCounts } from './apply.ts'
 import { type Built, build, mayBeStale } from './build.ts'
 import { appendCheckpoint, digestOf, type Last, lastCheckpoint } from './checkpoints.ts'
 import { readStaging } from './read-staging.ts'
 import type { Runtime } from './runtime.ts'
-import { computedWatermark } from './state.ts'
+import { computedWatermark, type OpenState, openState } from './state.ts'
 
 /** What one round of commit did. All zero when there was nothing to do, or when another committer did it. */
-export interface CommitReport {
+export interface CommitReport extends OpenState {
   /** The checkpoint in force afterwards. */
   readonly n: number
   readonly entries: number
@@ -17,6 +17,10 @@ export interface CommitReport {
   readonly fileBytes: number
   /** Milliseconds; null before any. */
   readonly watermark: number | null
+  /** Races lost to another committer: for the checkpoint, and for the swaps of tables. */
+  readonly conflicts: number
+  /** Size of the greatest table metadata file that was swapped to; null when no table was. */
+  readonly metadataBytes: number | null
   /** True when bounds, or a lost race, left staged entries or windows to close behind: call again. */
   readonly more: boolean
 }
@@ -27,36 +31,51 @@ export interface CommitReport {
  */
 export async function commit(runtime: Runtime): Promise<CommitReport> {
   const last = await lastCheckpoint(runtime)
-  if (last === undefined) return { n: 0, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: null, more: false }
-  const idle = { n: last.n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark: last.watermark, more: false }
-  const tables = await applyAll(runtime, last)
-  if (tables === undefined) return { ...idle, more: true }
+  const swaps: SwapCounts = { lost: 0, metadataBytes: null }
+  if (last === undefined) return nothing(last, swaps)
+  const tables = await applyAll(runtime, last, swaps)
+  if (tables === undefined) return overtaken(last, swaps)
   const taken = await unlessStale(runtime, last, () => readStaging(runtime, last))
-  if (taken === undefined) return { ...idle, more: true }
+  if (taken === undefined) return overtaken(last, swaps)
   // Windows may be left to close: the checkpoint before had too many.
-  if (taken.entries === 0 && computedWatermark(last.watermark, last.sources) === last.watermark) return idle
+  if (taken.entries === 0 && computedWatermark(last.watermark, last.sources) === last.watermark) return nothing(last, swaps)
 
   const built = await unlessStale(runtime, last, () => build(runtime, last, taken, tables))
-  if (built === undefined) return { ...idle, more: true }
+  if (built === undefined) return overtaken(last, swaps)
   const entry = await writeBody(runtime, built)
   if (!(await appendCheckpoint(runtime, built.body.n, entry))) {
     await discard(runtime, built, entry)
-    return { ...idle, more: true }
+    return overtaken(last, swaps)
   }
   const { body } = built
   const { n, watermark, sources } = body
   const mine: Last = { ...last, n, entry, body, watermark, sources }
-  const applied = await applyTables(runtime, Object.keys(body.intents), mine, tables)
+  const applied = await applyTables(runtime, Object.keys(body.intents), mine, tables, swaps)
   return {
-    n: built.body.n,
+    n,
     entries: taken.entries,
     records: taken.partitions.reduce((sum, p) => sum + p.entries.reduce((of, { entry }) => of + entry.records, 0), 0),
     files: built.files,
     fileBytes: built.fileBytes,
-    watermark: built.body.watermark,
+    watermark,
+    conflicts: swaps.lost,
+    metadataBytes: swaps.metadataBytes,
+    ...openState(body.state),
     // Others appended meanwhile: whether what they appended is applied is for the next round to see.
     more: taken.more || built.more || !applied,
   }
+}
+
+/** A round that appended no checkpoint. */
+function nothing(last: Last | undefined, { lost, metadataBytes }: SwapCounts): CommitReport {
+  const { n, watermark } = last ?? { n: 0, watermark: null }
+  const state = openState(last?.body?.state ?? {})
+  return { n, entries: 0, records: 0, files: 0, fileBytes: 0, watermark, conflicts: lost, metadataBytes, ...state, more: false }
+}
+
+/** A round that ended because somebody else appended the next checkpoint. */
+function overtaken(last: Last, swaps: SwapCounts): CommitReport {
+  return { ...nothing(last, swaps), conflicts: swaps.lost + 1, more: true }
 }
 
 /**

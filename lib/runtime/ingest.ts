@@ -30,8 +30,14 @@ export interface IngestReport {
   readonly late: number
   /** Offsets that no record had (protocol rule 9). */
   readonly missing: number
+  /** Of the records' Kafka values. */
+  readonly valueBytes: number
   /** Bytes of slices written. */
   readonly bytes: number
+  /** How far the batch furthest behind reaches: its greatest Kafka timestamp, milliseconds; null when no record has one. */
+  readonly reachedTimestamp: number | null
+  /** Likewise by event time. */
+  readonly reachedTime: number | null
 }
 
 interface Delivery {
@@ -74,7 +80,8 @@ export async function ingest(runtime: StagingRuntime, deliveries: readonly Recor
  * before anything is staged, for a topic that is none of the pipeline's.
  */
 export async function ingestByPartition(runtime: StagingRuntime, deliveries: readonly Records[]): Promise<PartitionReport> {
-  const report: Counts = { records: 0, deadLetters: 0, reasons: {}, late: 0, missing: 0, bytes: 0 }
+  const none = { records: 0, deadLetters: 0, reasons: {}, late: 0, missing: 0, valueBytes: 0, bytes: 0 }
+  const report: Counts = { ...none, reachedTimestamp: null, reachedTime: null }
   const failed = new Map<string, unknown>()
   const unstaged: Unstaged[] = []
   let pending = deliveries.map((records) => deliveryOf(runtime, records))
@@ -169,11 +176,23 @@ async function stageWave(runtime: StagingRuntime, wave: readonly Delivery[], rep
     report.reasons = addReasons(report.reasons, processed.reasons)
     report.late += processed.late
     report.missing += stage.missing
+    report.valueBytes += valueBytes(delivery.records, stage.start)
     report.bytes += processed.slices.reduce((sum, slice) => sum + slice.bytes.length, 0)
+    report.reachedTimestamp = leastOf(report.reachedTimestamp, greatestTimestamp(null, delivery.records, stage.start))
+    report.reachedTime = leastOf(report.reachedTime, known(processed.greatestTime))
   }
   const rejected = results.find((result) => result.status === 'rejected')
   if (rejected !== undefined) throw rejected.reason
   return done
+}
+
+const known = (time: number): number | null => (time === Number.NEGATIVE_INFINITY ? null : time)
+const leastOf = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : Math.min(a, b))
+
+function valueBytes({ count, valueStart, valueEnd }: Records, start: number): number {
+  let bytes = 0
+  for (let i = start; i < count; i++) if (valueStart[i] >= 0) bytes += valueEnd[i] - valueStart[i]
+  return bytes
 }
 
 /** Decodes and folds what is new in a delivery; undefined when nothing is. */
@@ -274,7 +293,7 @@ function layOut(
       writer: `${uuid}-${i}`,
       from: stage.from,
       next: records.offsets[lastAt] + 1,
-      watermark: processed.watermark === Number.NEGATIVE_INFINITY ? null : processed.watermark,
+      watermark: known(processed.watermark),
       records: records.count - stage.start,
       deadLetters: processed.deadLetters,
       late: processed.late,

@@ -16,6 +16,8 @@ export interface Processed {
   readonly slices: readonly { readonly target: string; readonly rows: number; readonly bytes: Uint8Array }[]
   /** Milliseconds; -Infinity while the partition had no event time. */
   readonly watermark: number
+  /** Greatest event time of the records, milliseconds; -Infinity when none has one. */
+  readonly greatestTime: number
   readonly deadLetters: number
   /** Dead letters by reason. */
   readonly reasons: Reasons
@@ -95,7 +97,9 @@ export function processRecords(
   }
   const reasons: Partial<Record<RejectReason, number>> = {}
   for (const { reason } of rejected) reasons[reason] = (reasons[reason] ?? 0) + 1
-  return { slices, watermark, deadLetters: rejected.length, reasons, late }
+  let greatestTime = Number.NEGATIVE_INFINITY
+  for (const time of times) if (time > greatestTime) greatestTime = time
+  return { slices, watermark, greatestTime, deadLetters: rejected.length, reasons, late }
 }
 
 /** Runs one output's steps and hands its slices to `add`; returns how many rows were late. */

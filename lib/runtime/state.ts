@@ -20,6 +20,18 @@ export interface AdvancedState {
   readonly written: readonly string[]
 }
 
+/** How much is open in the windows of a checkpoint. */
+export interface OpenState {
+  /** One per key and window, or more while their parts lie in several slices. */
+  readonly stateRows: number
+  readonly stateBytes: number
+}
+
+export function openState(state: AdvancedState['state']): OpenState {
+  const refs = Object.values(state).flat()
+  return { stateRows: rowsOf(refs), stateBytes: refs.reduce((sum, { length }) => sum + length, 0) }
+}
+
 /** The watermark that progress allows, whether or not every window it closes fits one checkpoint. */
 export function computedWatermark(
   previous: number | null,

@@ -164,7 +164,7 @@ export function integerSum(sums: ExactSums, group: number): bigint {
   let sum = 0n
   for (let i = 0; i < sums.counts[group]; i++) {
     const part = sums.parts[group * sums.stride + i]
-    if (!Number.isInteger(part)) throw corrupt(`Cannot read a sum of integers: expected an integer component, found ${part}.`)
+    if (!Number.isInteger(part)) throw corrupt(`Cannot read a sum of integers: expected integer components, found another.`)
     sum += BigInt(part)
   }
   if (sums.huge.has(group)) throw corrupt('Cannot read a sum of integers: it holds components beyond 2^900.')

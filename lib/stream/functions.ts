@@ -216,7 +216,7 @@ function integerSums(sums: ExactSums, validity: Uint8Array | undefined, nullable
       values[g] = sum
       continue
     }
-    if (!nullable) throw corrupt(`Cannot finish a sum of ints: expected it to fit 64 bits, found ${sum}.`)
+    if (!nullable) throw corrupt(`Cannot finish a sum of ints: expected it to fit 64 bits, found a greater one.`)
     if (present === validity) present = validity?.slice(0, sums.groups) ?? new Uint8Array(sums.groups).fill(1)
     if (present !== undefined) present[g] = 0
   }

@@ -138,9 +138,9 @@ function parseHeader(text: string): SliceHeader {
   try {
     json = JSON.parse(text)
   } catch (error) {
-    throw corrupt(`Cannot read a slice: its header is not JSON: ${messageOf(error)}`, { cause: error })
+    throw corrupt(`Cannot read a slice: expected its header to be JSON, found other bytes.`, { cause: error })
   }
-  const wrong = () => corrupt(`Cannot read a slice: its header is not one: ${text.slice(0, 200)}`)
+  const wrong = () => corrupt(`Cannot read a slice: expected a header, found other JSON.`)
   if (typeof json !== 'object' || json === null) throw wrong()
   const { source, operator, target, fingerprint, rows, columns } = json as Record<string, unknown>
   const isText = (value: unknown): value is string => typeof value === 'string'

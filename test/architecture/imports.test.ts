@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 /** Upper rooms first, as CONTRIBUTING has them: a room imports only from itself and from rooms after it. */
 const ROOMS = [
   'cli',
+  'cost',
   'local',
   'aws',
   'runtime',
@@ -102,6 +103,33 @@ describe('the house', () => {
       .map((file) => [file, sourceOf(file).split('\n').length - 1] as const)
       .filter(([, lines]) => lines > MAX_LINES)
     expect(long).toEqual([])
+  })
+})
+
+describe('what is built on the house', () => {
+  /** What a directory beside lib may import of this repository. */
+  const ABOVE: Readonly<Record<string, readonly string[]>> = {
+    functions: ['functions/', 'lib/'],
+    cdk: ['cdk/', 'functions/', 'lib/'],
+  }
+  const filesOf = (directory: string) => globSync(`${directory}/**/*.ts`, { cwd: repo }).map((file) => file.replaceAll('\\', '/'))
+
+  test.each(Object.entries(ABOVE))('%s imports only what is below it', (directory, below) => {
+    const found = filesOf(directory)
+    const wrong = found.flatMap((file) =>
+      importsOf(file)
+        // The app is where pipelines and constructs meet.
+        .filter(
+          (path) => !below.some((part) => path.startsWith(part)) && !(file === 'cdk/app.ts' && path.startsWith('pipelines/')),
+        )
+        .map((path) => `${file} imports ${path}`),
+    )
+    expect(wrong).toEqual([])
+    expect(found.flatMap(importsOf).length).toBeGreaterThan(20)
+  })
+
+  test.each(Object.keys(ABOVE))(`files in %s keep to about ${MAX_LINES} lines`, (directory) => {
+    expect(filesOf(directory).filter((file) => sourceOf(file).split('\n').length - 1 > MAX_LINES)).toEqual([])
   })
 })
 

@@ -152,6 +152,27 @@ describe('the Glue catalog', () => {
       expect(update?.input).toMatchObject({ SkipArchive: true, VersionId: '1' })
     })
 
+    it('shows the columns that a swap describes, and those that it no longer has as not current', async () => {
+      const pointer = await base()
+      const [symbol] = DESCRIPTION.columns
+      const note = { id: 3, name: 'note', type: 'timestamptz', required: false }
+      expect(await catalog.swap(trades, pointer, at(1), { ...DESCRIPTION, columns: [symbol, note] })).toBe(true)
+      const { StorageDescriptor } = await entry()
+      const shown = StorageDescriptor?.Columns?.map(({ Name, Type, Parameters = {} }) => [
+        Name,
+        Type,
+        ...Object.values(Parameters),
+      ])
+      expect(StorageDescriptor?.Location).toBe(DESCRIPTION.location)
+      expect(shown).toEqual([
+        ['symbol', 'string', '1', 'false', 'true'],
+        ['note', 'timestamp', '3', 'true', 'true'],
+        ['price', 'double', '2', 'true', 'false'],
+      ])
+      expect(await catalog.swap(trades, await loaded(), at(2))).toBe(true)
+      expect((await entry()).StorageDescriptor).toEqual(StorageDescriptor)
+    })
+
     it('of a table that is not Iceberg’s is refused, and not listed', async () => {
       await enterForeign({ Parameters: { classification: 'parquet' } })
       await expect(catalog.load(trades)).rejects.toMatchObject({

@@ -13,6 +13,7 @@ import { openS3Objects, s3Client } from '../../lib/aws/s3-objects.ts'
 import { planOf } from '../../lib/index.ts'
 import { systemClock, systemRandom } from '../../lib/local/system.ts'
 import trades from '../../pipelines/trades.ts'
+import { silent } from '../functions/telling.ts'
 import { type Bill, meter } from './meter.ts'
 import { dynamodbLocal, ministack, uniqueName } from './services.ts'
 
@@ -79,7 +80,7 @@ function newPipeline() {
     clock: systemClock,
     random: systemRandom,
     broker: undefined,
-    print: () => {},
+    telemetry: silent,
   }
   const config = {
     logTable: log,

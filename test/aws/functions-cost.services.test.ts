@@ -78,8 +78,8 @@ describe('what the functions need', () => {
     const { ingest, commit } = bundles
     tell({
       figure: 'functions',
-      ingest: { bytes: ingest.bytes, bytesWithoutSdk: ingest.bytesWithoutSdk },
-      commit: { bytes: commit.bytes, bytesWithoutSdk: commit.bytesWithoutSdk },
+      ingest: { bytes: ingest.bytes, ownBytes: ingest.ownBytes },
+      commit: { bytes: commit.bytes, ownBytes: commit.ownBytes },
       coldStarts: starts,
     })
   })
@@ -108,7 +108,7 @@ describe('what the functions need', () => {
     const ingest = deployment.start('ingest')
     const lines = generateTrades({ count: BACKLOG_RECORDS, spanMs: 3_600_000 })
     for (const event of lambdaEvents(lines, { partitions: PARTITIONS, timestamps: true })) succeeded(await ingest.invoke(event))
-    const staged = printed(ingest, 'staged').reduce((sum, { bytes }) => sum + bytes, 0)
+    const staged = printed(ingest, 'staged').reduce((sum, { bytesStaged }) => sum + bytesStaged, 0)
     const maxCheckpointBytes = Math.ceil(staged / 4)
     const environment = { FRAZIL_MAX_CHECKPOINT_BYTES: String(maxCheckpointBytes) }
     const call = await deployment.start('commit', { memoryMb: 512, environment }).invoke('{}')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Bundles, bundle } from '../../functions/bundle.ts'
 import { deliver, eventsOf, expectExactly, failed, printed, recordsIn, succeeded } from '../functions/support.ts'
+import { outputOf } from '../functions/telling.ts'
 import { type Deployment, deploy } from '../lambda/deployment.ts'
 import type { Passing } from '../lambda/gateway.ts'
 import type { Call } from '../lambda/host.ts'
@@ -59,7 +60,7 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
     expect(summary).toMatchObject({ rounds: 1, more: false })
     await expectExactly(deployment, events)
     expect(succeeded(await commit.invoke('{}'))).toMatchObject({ entries: 0, records: 0, checkpoint: summary.checkpoint })
-    expect(printed(ingest, 'staged').reduce((sum, { records }) => sum + records, 0)).toBe(4000)
+    expect(printed(ingest, 'staged').reduce((sum, { recordsIn }) => sum + recordsIn, 0)).toBe(4000)
   })
 
   test('a call of ingest needs one PUT and one floor read, and a tail read and a put a partition', async () => {
@@ -71,7 +72,7 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
     const n = Object.keys(JSON.parse(second).records).length
     const calls = Object.entries(Object.groupBy(deployment.gateway.calls, (call) => call)).map(([call, of]) => [call, of?.length])
     expect(Object.fromEntries(calls)).toEqual({
-      'S3.PUT': 1,
+      'S3.PutObject': 1,
       'DynamoDB.Query': n,
       'DynamoDB.PutItem': n,
       'DynamoDB.BatchGetItem': 1,
@@ -129,8 +130,8 @@ describe('bundled functions on S3, DynamoDB and Glue', () => {
       succeeded(await commit.invoke('{}'))
       await expectExactly(deployment, events)
       // What another staged meanwhile is in none of its counts.
-      const [{ records }] = printed(sleeper, 'staged')
-      if (at === 'before') expect(records).toBeLessThan(recordsIn(events[1]))
+      const [{ recordsIn: taken }] = printed(sleeper, 'staged')
+      if (at === 'before') expect(taken).toBeLessThan(recordsIn(events[1]))
     },
   )
 
@@ -193,7 +194,7 @@ describe('a partition that cannot be staged', () => {
     const { errorType, errorMessage } = failed(await ingest.invoke(eventOf(2, 9000)))
     expect(errorType).toBe('Refused')
     expect(errorMessage).toMatch(/^Cannot stage trades-0: [^\n]*The topic was created again/)
-    expect(ingest.log.map((line) => JSON.parse(line).level)).toEqual(['INFO', 'ERROR'])
+    expect(outputOf(ingest.log).lines.map(({ level }) => level)).toEqual(['INFO', 'ERROR'])
   })
 
   test('is told where it does, and the others are in', async () => {

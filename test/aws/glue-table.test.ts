@@ -33,6 +33,35 @@ describe('an update of a table in Glue', () => {
     expect(updatedTableInput(found, 'new')).toEqual(mine)
   })
 
+  it('has the columns of a description, those of before that it lacks marked as not current, and people’s comments', () => {
+    const column = (Name: string, id: string, current: string, more = {}) => ({
+      Name,
+      Type: 'string',
+      Parameters: { 'iceberg.field.id': id, 'iceberg.field.optional': 'true', 'iceberg.field.current': current },
+      ...more,
+    })
+    const found: Table = {
+      Name: 't',
+      StorageDescriptor: {
+        Location: 's3://w/t',
+        Columns: [column('gone', '1', 'true'), column('kept', '2', 'true', { Comment: 'words' }), { Name: 'bare', Type: 'int' }],
+        Parameters: { a: 'b' },
+      },
+    }
+    const described = (id: number, name: string) => ({ id, name, type: 'string', required: false })
+    const columns = [described(2, 'kept'), described(3, 'new')]
+    expect(updatedTableInput(found, 'new', { location: 's3://w/t', columns }).StorageDescriptor).toEqual({
+      Location: 's3://w/t',
+      Columns: [
+        column('kept', '2', 'true', { Comment: 'words' }),
+        column('new', '3', 'true'),
+        column('gone', '1', 'false'),
+        { Name: 'bare', Type: 'int', Parameters: { 'iceberg.field.current': 'false' } },
+      ],
+      Parameters: { a: 'b' },
+    })
+  })
+
   it('leaves out empty texts, which Glue gives but does not take', () => {
     const input = updatedTableInput({ Name: 't', Owner: '', Description: '', ViewOriginalText: '', TableType: '' }, 'new')
     expect(Object.entries(input).filter(([, value]) => value === '')).toEqual([])

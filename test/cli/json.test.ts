@@ -10,8 +10,10 @@ const input = tradesFile(dir, 500)
 /** How each command is called in earnest. A new command without a line here fails the walk. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['run', TRADES, '--input', input, '--warehouse', warehouse, '--until-end'],
+  plan: ['plan', TRADES, '--warehouse', warehouse],
   query: ['query', 'SELECT symbol, count(*) AS n FROM trades.raw_trades GROUP BY ALL', '--warehouse', warehouse],
   tables: ['tables', '--warehouse', warehouse],
+  cost: ['cost', TRADES, '--rate', '1000', '--size', '108'],
 }
 
 const commands = createProgram(false, () => {}).commands

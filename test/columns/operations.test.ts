@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Batch, Value, Vector } from '../../lib/columns/batch.ts'
-import { batchOf, concat, emptyBatch, rowsOf, select, take, valueAt } from '../../lib/columns/operations.ts'
+import { batchOf, concat, emptyBatch, project, rowsOf, select, take, valueAt } from '../../lib/columns/operations.ts'
 import { numbered } from '../../lib/columns/schema.ts'
 
 const types = ['boolean', 'int', 'long', 'double', 'string', 'binary', 'timestamptz'] as const
@@ -154,6 +154,46 @@ describe('select', () => {
   })
 })
 
+describe('project', () => {
+  test('is as select for all that the batch has', () => {
+    fc.assert(
+      fc.property(rows, (values) => {
+        const batch = batchOf(fields, values)
+        const target = fields.toReversed()
+        expect(project(batch, target)).toEqual(select(batch, target))
+      }),
+    )
+  })
+
+  test('makes an optional column that the batch lacks null, of any type, beside batches that have it', () => {
+    fc.assert(
+      fc.property(rows, rows, (before, after) => {
+        const older = batchOf(
+          fields.filter(({ required }) => required),
+          before,
+        )
+        const all = concat([project(older, fields), batchOf(fields, after)])
+        const nulls = Object.fromEntries(fields.filter(({ required }) => !required).map(({ name }) => [name, null]))
+        expect(rowsOf(all)).toEqual(rowsOf(batchOf(fields, [...before.map((row) => ({ ...row, ...nulls })), ...after])))
+        expect(
+          rowsOf(
+            take(
+              all,
+              Int32Array.from({ length: all.rows }, (_, i) => i),
+            ),
+          ),
+        ).toEqual(rowsOf(all))
+      }),
+    )
+  })
+
+  test('refuses a required column that the batch lacks, and another type', () => {
+    const batch = batchOf(numbered([{ name: 'a', type: 'int', required: true }]), [{ a: 1 }])
+    expect(() => project(batch, [{ id: 1, name: 'b', type: 'int', required: true }])).toThrow('Cannot find column b')
+    expect(() => project(batch, [{ id: 1, name: 'a', type: 'long', required: false }])).toThrow('expected long, found int')
+  })
+})
+
 test('an empty batch has every column and no rows, and concatenates', () => {
   const batch = batchOf(fields, [])
   expect(rowsOf(emptyBatch(fields))).toEqual([])
@@ -164,7 +204,7 @@ test('an empty batch has every column and no rows, and concatenates', () => {
 test('a batch is not built from values of another type', () => {
   const build = (type: (typeof types)[number], value: Value) => () =>
     batchOf(numbered([{ name: 'x', type, required: true }]), [{ x: value }])
-  expect(build('int', 1.5)).toThrow('Cannot build column x: expected int, found number 1.5.')
+  expect(build('int', 1.5)).toThrow('Cannot build column x: expected int, found a number.')
   expect(build('int', 2 ** 31)).toThrow('expected int')
   expect(build('long', 2 ** 53)).toThrow('expected long')
   expect(build('long', 2n ** 63n)).toThrow('expected long')

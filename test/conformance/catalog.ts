@@ -73,6 +73,16 @@ export function describeCatalog(
       expect(after.version).not.toBe(before.version)
     })
 
+    it('a swap may describe the table anew, and is a swap like any other', async () => {
+      await catalog.create(trades, at(0), DESCRIPTION)
+      const before = await loaded()
+      const more = [...DESCRIPTION.columns, { id: 3, name: 'note', type: 'string', required: false }]
+      expect(await catalog.swap(trades, before, at(1), { ...DESCRIPTION, columns: more })).toBe(true)
+      expect((await loaded()).metadataLocation).toBe(at(1))
+      expect(await catalog.swap(trades, before, at(2), DESCRIPTION)).toBe(false)
+      expect((await loaded()).metadataLocation).toBe(at(1))
+    })
+
     it('a swap against a stale pointer is lost and changes nothing', async () => {
       await catalog.create(trades, at(0), DESCRIPTION)
       const stale = await loaded()

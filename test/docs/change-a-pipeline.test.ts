@@ -21,7 +21,7 @@ import { pageText } from './blocks.ts'
 // Every row of the table in docs/how-to/change-a-pipeline.md, tried: a run of the definition as it was, then one of the changed
 // definition on the same warehouse and a file that has grown.
 
-type RowColumn = 'page' | 'ms' | 'viewed_at' | 'twice'
+type RowColumn = 'page' | 'ms' | 'viewed_at' | 'copy' | 'user'
 type Key = 'page' | 'kafka_partition'
 
 interface Definition {
@@ -32,7 +32,7 @@ interface Definition {
   readonly key?: null
   readonly delay?: ReturnType<typeof seconds>
   readonly maxAhead?: ReturnType<typeof seconds>
-  readonly user?: boolean
+  readonly user?: 'optional' | 'required'
   readonly deadLetters?: string
   readonly rows?: string | null
   readonly rowColumns?: readonly [RowColumn, ...RowColumn[]]
@@ -47,7 +47,9 @@ interface Definition {
   readonly allowedLateness?: ReturnType<typeof seconds>
   readonly filter?: boolean
   readonly load?: 'sum' | 'avg'
-  readonly top?: boolean
+  readonly top?: 'never null' | 'may be null'
+  /** The source column that `copy` copies. @default 'ms' */
+  readonly copyOf?: 'at'
   readonly more?: 'rows' | 'windows'
 }
 
@@ -59,7 +61,7 @@ function planned(d: Definition): Plan {
       page: column.string(),
       at: column.long(),
       ms: column.double(),
-      ...(d.user ? { user: column.string().optional() } : {}),
+      ...(d.user === undefined ? {} : { user: d.user === 'optional' ? column.string().optional() : column.string() }),
     },
     computed: { viewed_at: (c) => timestampMillis(c.at) },
     eventTime: 'viewed_at',
@@ -72,8 +74,8 @@ function planned(d: Definition): Plan {
     const [firstColumn, ...columns]: readonly [RowColumn, ...RowColumn[]] = d.rowColumns ?? ['page', 'ms', 'viewed_at']
     sinks.push(
       rows
-        .compute('twice', (c) => c.ms.multiply(2))
-        .select(firstColumn, ...columns)
+        .compute('copy', (c) => (d.copyOf === 'at' ? (c.at as never) : c.ms))
+        .select(firstColumn as 'page', ...(columns as 'page'[]))
         .appendTo(d.rows ?? 'all_views', {
           partitionBy: [d.partitionBy ?? 'day(viewed_at)'] as never,
           ...(d.sortBy === undefined ? {} : { sortBy: [d.sortBy] as never }),
@@ -88,7 +90,11 @@ function planned(d: Definition): Plan {
         .keyBy(firstKey, ...keys)
         .window(tumbling(d.size ?? minutes(1)), d.allowedLateness === undefined ? {} : { allowedLateness: d.allowedLateness })
         .aggregate(
-          (a) => ({ views: a.count(), load: a[d.load ?? 'sum']('ms'), ...(d.top ? { top: a.max('ms') } : {}) }),
+          (a) => ({
+            views: a.count(),
+            load: a[d.load ?? 'sum']('ms'),
+            ...(d.top === undefined ? {} : { top: d.top === 'may be null' ? a.sum('at') : a.max('ms') }),
+          }),
           d.operator === undefined ? {} : { id: d.operator },
         )
         .appendTo(d.windows ?? 'per_minute', d.late === undefined ? {} : { late: { table: d.late } }),
@@ -129,18 +135,45 @@ const CASES: readonly Case[] = [
   { change: 'allowed lateness', to: { allowedLateness: seconds(30) } },
   { change: 'size of windows', to: { size: minutes(2) } },
   { change: 'aggregate of the same name and type', to: { load: 'avg' } },
-  { change: 'aggregate added or removed', to: { top: true } },
-  { change: 'aggregate added, table renamed', to: { top: true, windows: 'per_minute_2' } },
+  { change: 'aggregate added or removed that is never null', to: { top: 'never null' } },
+  {
+    change: 'aggregate added or removed that may be null (`sum` of longs, any of an optional column but `count`)',
+    to: { top: 'may be null' },
+  },
+  { change: 'aggregate added, table renamed', to: { top: 'never null', windows: 'per_minute_2' } },
   { change: 'key added or removed', to: { keys: ['page', 'kafka_partition'] } },
   { change: 'key added, table renamed', to: { keys: ['page', 'kafka_partition'], windows: 'per_minute_2' } },
-  { change: 'column of a table added, removed, moved, of another type', to: { rowColumns: ['page', 'viewed_at', 'ms'] } },
   {
-    change: 'column of a table added, table renamed',
-    to: { rowColumns: ['page', 'ms', 'viewed_at', 'twice'], rows: 'all_views_2' },
+    change: 'optional column added to a table',
+    to: { user: 'optional', rowColumns: ['user', 'page', 'ms', 'viewed_at'] },
+    rows: { all_views: ALL, per_minute: 21 },
+  },
+  {
+    change: 'optional column of a table removed',
+    from: { user: 'optional', rowColumns: ['user', 'page', 'ms', 'viewed_at'] },
+    to: { user: 'optional' },
+    rows: { all_views: ALL, per_minute: 21 },
+  },
+  { change: 'column of a table moved', to: { rowColumns: ['page', 'viewed_at', 'ms'] }, rows: { all_views: ALL } },
+  { change: 'required column of a table added or removed', to: { rowColumns: ['page', 'ms', 'viewed_at', 'copy'] } },
+  {
+    change: 'column of a table of another type, or optional and no longer required',
+    from: { rowColumns: ['page', 'copy', 'viewed_at'] },
+    to: { rowColumns: ['page', 'copy', 'viewed_at'], copyOf: 'at' },
+  },
+  {
+    change: 'column of a table of another type, table renamed',
+    from: { rowColumns: ['page', 'copy', 'viewed_at'] },
+    to: { rowColumns: ['page', 'copy', 'viewed_at'], copyOf: 'at', rows: 'all_views_2' },
     rows: { all_views_2: ALL - BEFORE },
   },
-  { change: 'column added to `schema`', to: { user: true } },
-  { change: 'column added to `schema`, late table renamed', to: { user: true, late: 'late_2' }, rows: { all_views: ALL } },
+  { change: 'optional column added to `schema` or removed', to: { user: 'optional' }, rows: { all_views: ALL, per_minute: 21 } },
+  { change: 'required column added to `schema`', to: { user: 'required' } },
+  {
+    change: 'required column added to `schema`, late table renamed',
+    to: { user: 'required', late: 'late_2' },
+    rows: { all_views: BEFORE, dead_letters: ALL - BEFORE },
+  },
   { change: 'new table of rows', to: { more: 'rows' }, rows: { all_views: ALL, pages: ALL - BEFORE } },
   { change: 'new table of windows', to: { more: 'windows' }, rows: { all_views: ALL, per_hour: 3 } },
   { change: 'table of rows renamed', to: { rows: 'views' }, rows: { views: ALL - BEFORE } },
@@ -193,10 +226,10 @@ function runOn(at: string, plan: Plan, untilEnd: boolean, partitions?: number): 
   })
 }
 
-async function changed({ to, partitions }: Case, windowsOpen: boolean): Promise<RunSummary> {
+async function changed({ from = {}, to, partitions }: Case, windowsOpen: boolean): Promise<RunSummary> {
   const at = mkdtempSync(join(dir, 'case-'))
   writeFileSync(join(at, 'views.ndjson'), lines(0, BEFORE))
-  const before = await runOn(at, planned({}), !windowsOpen)
+  const before = await runOn(at, planned(from), !windowsOpen)
   expect(before.tables).toMatchObject({ all_views: BEFORE, per_minute: windowsOpen ? 0 : 8 })
   appendFileSync(join(at, 'views.ndjson'), lines(BEFORE, ALL))
   return runOn(at, planned(to), true, partitions)

@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { commitHandler } from '../../functions/commit-handler.ts'
 import { type CommitConfig, commitConfig, ingestConfig, planForFunctions } from '../../functions/config.ts'
 import { ingestHandler } from '../../functions/ingest-handler.ts'
-import type { Context } from '../../functions/logging.ts'
+import { type Context, openTelemetry } from '../../functions/telemetry.ts'
 import { unavailable } from '../../lib/errors.ts'
 import { planOf } from '../../lib/index.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
@@ -10,9 +10,10 @@ import { lastCheckpoint } from '../../lib/runtime/checkpoints.ts'
 import type { Ports } from '../../lib/runtime/runtime.ts'
 import trades from '../../pipelines/trades.ts'
 import { trade, world } from '../runtime/world.ts'
+import { type Captured, capture, silent } from './telling.ts'
 
-const silent = planOf(trades)
-const plan: Plan = { ...silent, sources: { trades: { ...silent.sources.trades, partitions: 2 } } }
+const uncounted = planOf(trades)
+const plan: Plan = { ...uncounted, sources: { trades: { ...uncounted.sources.trades, partitions: 2 } } }
 
 const STAGING = 'memory://staging/'
 const CONFIG: CommitConfig = {
@@ -41,21 +42,35 @@ function eventOf(partitions: Record<number, { offset: number; values: (string | 
   return { eventSource: 'aws:kafka', records: Object.fromEntries(records) }
 }
 
+let output: Captured
+beforeEach(() => {
+  output = capture()
+  return output.end
+})
+
 /** Handlers on memory stores; `change` puts something between them and the stores. */
 function functions(
   options: { change?: (ports: Ports) => Partial<Ports>; partialResponses?: boolean; commit?: Partial<CommitConfig> } = {},
 ) {
   const w = world({ plan })
-  const printed: string[] = []
-  const print = (line: string) => void printed.push(line)
-  const ports = { ...w.ports, ...options.change?.(w.ports), print }
+  const ports = { ...w.ports, ...options.change?.(w.ports) }
   const { partialResponses = false } = options
   return {
     ...w,
-    ingest: ingestHandler(plan, ports, { logTable: 'logs', staging: STAGING, partitions: {}, partialResponses }),
-    commit: commitHandler(plan, { ...ports, broker: undefined }, { ...CONFIG, ...options.commit }),
+    ingest: ingestHandler(
+      plan,
+      { ...ports, telemetry: openTelemetry('ingest', plan.name) },
+      { logTable: 'logs', staging: STAGING, partitions: {}, partialResponses },
+    ),
+    commit: commitHandler(
+      plan,
+      { ...ports, broker: undefined, telemetry: openTelemetry('commit', plan.name) },
+      { ...CONFIG, ...options.commit },
+    ),
     /** What was printed since the last look. */
-    log: () => printed.splice(0).map((line) => JSON.parse(line) as Record<string, unknown>),
+    log: () => output.take().lines,
+    /** What was published since the last look at it or at the log. */
+    metrics: () => output.take().metrics,
   }
 }
 
@@ -74,17 +89,16 @@ const HEALTHY = { offset: 0, values: [trade('B', 10, 1), trade('B', 11, 2)] }
 const BOTH = eventOf({ 0: { offset: 5, values: [trade('A', 10, 1), '{broken'] }, 1: HEALTHY })
 
 describe('ingest', () => {
-  test('stages an event, answers nothing, and prints one line of counts without values', async () => {
+  test('stages an event, answers nothing, and prints one line of counts', async () => {
     const { ingest, log } = functions()
     expect(await ingest(BOTH, context())).toBeUndefined()
     const [line, ...more] = log()
     expect(more).toEqual([])
-    expect(line).toMatchObject({ level: 'INFO', message: 'staged', requestId: 'request-1', partitions: 2, unstaged: 0 })
-    expect(line).toMatchObject({ records: 4, deadLetters: 1, late: 0, missing: 0, ms: 0 })
-    expect(line.bytes).toBeGreaterThan(0)
-    expect(JSON.stringify(line)).not.toContain('broken')
+    expect(line).toMatchObject({ level: 'INFO', message: 'staged', function_request_id: 'request-1', partitions: 2 })
+    expect(line).toMatchObject({ recordsIn: 4, deadLetters: 1, lateRecords: 0, missingOffsets: 0, unstagedPartitions: 0, ms: 0 })
+    expect(line.bytesStaged).toBeGreaterThan(0)
     expect(await ingest(BOTH, context())).toBeUndefined()
-    expect(log()).toMatchObject([{ records: 0, deadLetters: 0, bytes: 0 }])
+    expect(log()).toMatchObject([{ recordsIn: 0, deadLetters: 0, bytesStaged: 0 }])
   })
 
   test('without partial responses an event of which anything is not staged fails, and is logged once', async () => {
@@ -92,10 +106,15 @@ describe('ingest', () => {
     await expect(ingest(BOTH, context())).rejects.toThrow('throttled')
     expect(log()).toEqual([
       {
-        timestamp: '1970-01-01T00:16:40.000Z',
         level: 'ERROR',
         message: 'Cannot read log: throttled.',
-        requestId: 'request-1',
+        timestamp: expect.any(String),
+        service: 'frazil',
+        cold_start: false,
+        function_request_id: 'request-1',
+        sampling_rate: 0,
+        pipeline: 'trades',
+        function: 'ingest',
         kind: 'Unavailable',
       },
     ])
@@ -108,7 +127,7 @@ describe('ingest', () => {
     })
     expect(log()).toMatchObject([
       { level: 'ERROR', kind: 'Unavailable', partition: 'trades-0', fromOffset: 5 },
-      { level: 'INFO', message: 'staged', records: 2, partitions: 1, unstaged: 1 },
+      { level: 'INFO', message: 'staged', recordsIn: 2, partitions: 1, unstagedPartitions: 1 },
     ])
     // Commit reads the logs, not their tails.
     await commit({}, context())
@@ -126,7 +145,7 @@ describe('ingest', () => {
     expect(await ingest(again, context())).toEqual({
       batchItemFailures: [{ itemIdentifier: { partition: 'trades-0', offset: 5 } }],
     })
-    expect(log()).toMatchObject([{ level: 'ERROR', kind: 'Refused' }, { records: 1 }])
+    expect(log()).toMatchObject([{ level: 'ERROR', kind: 'Refused' }, { recordsIn: 1 }])
   })
 
   test('with partial responses an event of which nothing is staged fails', async () => {
@@ -199,8 +218,17 @@ describe('commit', () => {
     log()
     const summary = await commit({}, context())
     expect(summary).toMatchObject({ rounds: 1, checkpoint: 2, entries: 2, records: 4, files: 2, more: false })
-    expect(log()).toEqual([
-      { timestamp: '1970-01-01T00:16:40.000Z', level: 'INFO', message: 'committed', requestId: 'request-1', ...summary, ms: 0 },
+    expect(log()).toMatchObject([
+      {
+        level: 'INFO',
+        message: 'committed',
+        function: 'commit',
+        rounds: 1,
+        checkpoint: 2,
+        entries: 2,
+        recordsCommitted: 4,
+        ms: 0,
+      },
     ])
     expect((await rows('raw_trades')).length).toBe(3)
     expect(await commit({}, context())).toMatchObject({ checkpoint: 2, entries: 0, records: 0, files: 0, bytes: 0 })
@@ -311,13 +339,13 @@ describe('at their start', () => {
 
   test('a definition that does not say how many partitions there are is refused', () => {
     const { ports } = world()
-    const all = { ...ports, print: () => {} }
+    const all = { ...ports, telemetry: silent }
     const config = { logTable: 'logs', staging: STAGING, partitions: {}, partialResponses: false }
     const message = /expected topic trades to say how many partitions it has, found nothing. Write partitions: N/
-    expect(() => ingestHandler(silent, all, config)).toThrow(message)
-    expect(() => commitHandler(silent, all, CONFIG)).toThrow(message)
-    expect(() => commitHandler(silent, all, { ...CONFIG, partitions: { orders: 2 } })).toThrow(/to name trades, found orders/)
-    expect(planForFunctions(silent, { partitions: { trades: 8 } }).sources.trades.partitions).toBe(8)
+    expect(() => ingestHandler(uncounted, all, config)).toThrow(message)
+    expect(() => commitHandler(uncounted, all, CONFIG)).toThrow(message)
+    expect(() => commitHandler(uncounted, all, { ...CONFIG, partitions: { orders: 2 } })).toThrow(/to name trades, found orders/)
+    expect(planForFunctions(uncounted, { partitions: { trades: 8 } }).sources.trades.partitions).toBe(8)
     expect(planForFunctions(plan, { partitions: { trades: 8 } }).sources.trades.partitions).toBe(8)
     expect(ingestConfig({ ...INGEST, FRAZIL_PARTITIONS: 'trades=4, my.orders=12' }).partitions).toEqual({
       trades: 4,

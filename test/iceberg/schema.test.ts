@@ -3,7 +3,6 @@ import { numbered } from '../../lib/columns/schema.ts'
 import {
   fieldsOf,
   lastPartitionId,
-  mismatch,
   parseTransform,
   partitionByOf,
   schemaOf,
@@ -11,8 +10,7 @@ import {
   specOf,
   transformText,
 } from '../../lib/iceberg/schema.ts'
-import type { PartitionField, TablePlan } from '../../lib/pipeline/plan.ts'
-import { tradeFields, tradesMetadata, tradesPlan } from './fixtures.ts'
+import type { PartitionField } from '../../lib/pipeline/plan.ts'
 
 const all = numbered([
   { name: 'flag', type: 'boolean', required: true },
@@ -101,24 +99,5 @@ describe('schemas, partition specs and sort orders', () => {
     expect(() => sortOrderOf(all, [{ column: 'x', direction: 'asc' }])).toThrow(
       expect.objectContaining({ kind: 'InvalidPipeline' }),
     )
-  })
-
-  it('a table made from a plan fits it, and says how it differs from another', () => {
-    const table = tradesMetadata()
-    const differing = (plan: Partial<TablePlan>) => mismatch(table, { ...tradesPlan, ...plan })
-    expect(differing({})).toBeUndefined()
-    expect(differing({ fields: tradeFields.map((f) => (f.name === 'price' ? { ...f, type: 'long' } : f)) })).toBe(
-      'expected columns price long (id 3) where the table has price double (id 3)',
-    )
-    expect(differing({ fields: [...tradeFields, { id: 6, name: 'side', type: 'string', required: false }] })).toBe(
-      'expected columns side string? (id 6) where the table has none',
-    )
-    expect(differing({ fields: [tradeFields[1], tradeFields[0], ...tradeFields.slice(2)] })).toMatch(
-      /^expected columns in the order event_time/,
-    )
-    expect(differing({ partitionBy: [] })).toBe(
-      'expected partitions none where the table has day of column id 2 as event_time_day',
-    )
-    expect(differing({ sortBy: [] })).toMatch(/sort order none where the table has column id 1 identity asc nulls-first/)
   })
 })

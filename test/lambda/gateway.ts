@@ -6,8 +6,23 @@ export interface Passing {
   readonly at: 'before' | 'after'
   /** Counts the calls since the last `reset`, from 1. */
   readonly n: number
-  /** `DynamoDB.PutItem`, `Glue.UpdateTable`, `S3.PUT`. */
+  /** `DynamoDB.PutItem`, `Glue.UpdateTable`, `S3.PutObject`. */
   readonly call: string
+  /** Tries of the same call have the same: the SDK's `amz-sdk-invocation-id`. */
+  readonly id: string
+  /** How often the SDK tries this call at most, as it says itself. */
+  readonly maxTries: number
+  /** Resolves when the caller has its answer, or has given up. */
+  readonly gone: Promise<void>
+}
+
+/** What a caller gets instead; `reset`: its connection is gone, and no answer comes. */
+export type Instead = Answer | 'reset'
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
 }
 
 /** Stands between functions and AWS, so that a test can act at the moment of any call. */
@@ -17,7 +32,9 @@ export interface Gateway {
   readonly calls: readonly string[]
   /** Is told of every call twice, and holds it for as long as it likes. */
   onPassing: (passing: Passing) => Promise<void> | void
-  /** Forgets calls, and who is told of them. */
+  /** Is asked of every call twice as well: an answer ends its passage, undefined lets it go on. */
+  divert: (passing: Passing) => Promise<Instead | undefined>
+  /** Forgets calls, who is told of them, and who diverts them. */
   reset(): void
   close(): Promise<void>
 }
@@ -34,16 +51,25 @@ export async function openGateway(service: string): Promise<Gateway> {
   async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = nameOf(request)
     const n = calls.push(call)
+    const gone = new Promise<void>((resolve) => response.on('close', resolve))
+    const passing = { n, call, gone, ...triesOf(request) }
     const body = await bytesOf(request)
-    await gateway.onPassing({ at: 'before', n, call })
+    await gateway.onPassing({ ...passing, at: 'before' })
+    const early = await gateway.divert({ ...passing, at: 'before' })
+    if (early !== undefined) return answerWith(response, early)
     const { expect: _, ...headers } = request.headers
     const answer = await send(request, { ...headers, 'content-length': String(body.length) }, body)
-    await gateway.onPassing({ at: 'after', n, call })
-    response.writeHead(answer.status, answer.headers).end(answer.body)
+    await gateway.onPassing({ ...passing, at: 'after' })
+    answerWith(response, (await gateway.divert({ ...passing, at: 'after' })) ?? answer)
+  }
+
+  function answerWith(response: ServerResponse, answer: Instead): void {
+    if (answer === 'reset') response.destroy()
+    else response.writeHead(answer.status, answer.headers).end(answer.body)
   }
 
   function send(request: IncomingMessage, headers: IncomingHttpHeaders, body: Buffer) {
-    return new Promise<{ status: number; headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       const { method, url: path } = request
       const sent = forward({ hostname, port, method, path, headers }, (answer) => {
         bytesOf(answer).then((bytes) => {
@@ -62,9 +88,11 @@ export async function openGateway(service: string): Promise<Gateway> {
       return calls
     },
     onPassing: () => {},
+    divert: async () => undefined,
     reset() {
       calls = []
       gateway.onPassing = () => {}
+      gateway.divert = async () => undefined
     },
     close: () =>
       new Promise((resolve) => {
@@ -75,10 +103,22 @@ export async function openGateway(service: string): Promise<Gateway> {
   return gateway
 }
 
-/** `X-Amz-Target: DynamoDB_20120810.PutItem`, `AWSGlue.GetTable`; S3 has none. */
-function nameOf({ headers, method }: IncomingMessage): string {
+/** `X-Amz-Target: DynamoDB_20120810.PutItem`, `AWSGlue.GetTable`; S3 has none, and is told by method and query. */
+function nameOf({ headers, method = '', url = '' }: IncomingMessage): string {
   const target = headers['x-amz-target']
-  return typeof target === 'string' ? target.replace(/_\d+\./, '.').replace(/^AWS/, '') : `S3.${method}`
+  if (typeof target === 'string') return target.replace(/_\d+\./, '.').replace(/^AWS/, '')
+  const query = new URL(url, 'http://s3').searchParams
+  if (query.has('uploads')) return 'S3.CreateMultipartUpload'
+  if (query.has('uploadId'))
+    return `S3.${{ PUT: 'UploadPart', POST: 'CompleteMultipartUpload', DELETE: 'AbortMultipartUpload' }[method]}`
+  if (query.has('list-type')) return 'S3.ListObjectsV2'
+  return `S3.${{ PUT: 'PutObject', GET: 'GetObject', HEAD: 'HeadObject', DELETE: 'DeleteObject' }[method] ?? method}`
+}
+
+/** `amz-sdk-request: attempt=1; max=4`. */
+function triesOf({ headers }: IncomingMessage): Pick<Passing, 'id' | 'maxTries'> {
+  const [, max] = /max=(\d+)/.exec(String(headers['amz-sdk-request'])) ?? []
+  return { id: String(headers['amz-sdk-invocation-id']), maxTries: Number(max) }
 }
 
 async function bytesOf(message: IncomingMessage): Promise<Buffer> {

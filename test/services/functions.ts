@@ -120,7 +120,7 @@ try {
   )
   if (Number(values.kill) > 0 && count.killed === 0) throw new Error('expected some calls to be killed, found none')
   if (count.failed > 0) throw new Error(`expected only killed calls to fail, found ${count.failed} others`)
-  const bundles = { ingestKb: kilobytes(files.ingest.bytes), ingestKbWithoutSdk: kilobytes(files.ingest.bytesWithoutSdk) }
+  const bundles = { ingestKb: kilobytes(files.ingest.bytes), ingestOwnKb: kilobytes(files.ingest.ownBytes) }
   console.log(JSON.stringify({ ...count, ...bundles, seconds: Number(seconds.toFixed(1)) }))
 } finally {
   await deployment.close()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# npm run test:services: a real Kafka broker in, foreign readers out, kills in between; then the same as functions on AWS.
+# npm run test:services: a real Kafka broker in, foreign readers out, kills in between; then the same as functions on AWS, and
+# a deployment by cdk and the stack of a laptop.
 #   run.sh [--count N] [--no-kill]
 # Installs what is missing, starts a broker and emulators of AWS of its own on free ports, and compares what PyIceberg, Spark and
 # DuckDB read with an independent computation. In CI a missing Java, Maven or Python fails; elsewhere it skips.
@@ -33,16 +34,22 @@ done
 WORK="$(mktemp -d "$FRAZIL_SERVICES/run-XXXXXX")"
 PY="$VENV/bin/python"
 free_ports() {
-  "$PY" -c 'import socket; held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]; print(*(s.getsockname()[1] for s in held))'
+  "$PY" -c 'import socket; held = [socket.create_server(("127.0.0.1", 0)) for _ in range(7)]; print(*(s.getsockname()[1] for s in held))'
 }
-read -r FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT FRAZIL_MINISTACK_PORT FRAZIL_DYNAMODB_PORT < <(free_ports)
+read -r FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT FRAZIL_MINISTACK_PORT FRAZIL_DYNAMODB_PORT \
+  STACK_KAFKA_PORT STACK_CONTROLLER_PORT STACK_MINISTACK_PORT < <(free_ports)
 export FRAZIL_KAFKA_PORT FRAZIL_KAFKA_CONTROLLER_PORT FRAZIL_KAFKA_DIR="$WORK/kafka"
 export FRAZIL_MINISTACK_PORT FRAZIL_MINISTACK_DIR="$WORK/ministack" FRAZIL_DYNAMODB_PORT FRAZIL_DYNAMODB_DIR="$WORK/dynamodb"
 BROKERS="127.0.0.1:$FRAZIL_KAFKA_PORT"
+stack() { # verb options...
+  env FRAZIL_STACK_DIR="$WORK/stack" FRAZIL_KAFKA_PORT="$STACK_KAFKA_PORT" FRAZIL_KAFKA_CONTROLLER_PORT="$STACK_CONTROLLER_PORT" \
+    FRAZIL_MINISTACK_PORT="$STACK_MINISTACK_PORT" "$NODE" "$REPO/scripts/stack.ts" "$@"
+}
 passed=0
 failed=0
 
 finish() {
+  [ ! -d "$WORK/stack" ] || stack stop >&2 || true
   for service in kafka ministack dynamodb-local; do "$SERVICES_SRC/$service.sh" stop >&2 || true; done
   if [ "$failed" = 0 ]; then rm -rf "$WORK"; else echo "kept: $WORK" >&2; fi
 }
@@ -152,6 +159,20 @@ functions killed --kill "$KILL_SHARE" --seed 7
 functions killed-without-partial-responses --kill "$KILL_SHARE" --seed 8 --no-partial
 [ ! -f "$WORK/killed.env" ] || step 'spark reads what Glue names' on_glue "$WORK/killed.env" \
   "$PY" "$SERVICES_SRC/read_spark.py" glue "$WORK/topic.expected" || true
+
+# 5. A deployment by cdk, from its first day to its last, and the stack of a laptop: it deploys cdk/app.ts and waits for the schedule.
+step 'a topic for the deployment is made' "$SERVICES_SRC/kafka.sh" create-topic deployed "$PARTITIONS" || stop_here
+if step 'cdk bootstraps, deploys, updates, is refused and destroys' node test/services/deploy.ts --brokers "$BROKERS" \
+  --topic deployed --out "$WORK/deployed.env"; then
+  "$PY" "$SERVICES_SRC/dump_topic.py" "$BROKERS" deployed "$WORK/deployed.dump"
+  "$PYTHON" "$SERVICES_SRC/oracle.py" --dump "$WORK/deployed.dump" --topic deployed --partitions "$PARTITIONS" --out "$WORK/deployed.expected"
+  step 'pyiceberg reads what the destroyed stack left' on_glue "$WORK/deployed.env" \
+    "$PY" "$SERVICES_SRC/read_deployed.py" "$WORK/deployed.expected" || true
+fi
+step 'npm run stack deploys and shows tables' stack start --count 20000 || true
+step 'npm run stack again deploys nothing new and adds rows' stack start --count 20000 || true
+step 'npm run stack:stop ends it' stack stop || true
+step 'the compose file names what there is' "$FRAZIL_SERVICES/venv-ministack/bin/python" "$SERVICES_SRC/test_compose.py" || true
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -187,7 +187,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/apply.ts',
-        find: 'if (!(await applyTables(runtime, found.due, last, found.tables))) return undefined',
+        find: 'if (!(await applyTables(runtime, found.due, last, found.tables, swaps))) return undefined',
         replace: '',
       },
     ],

@@ -55,7 +55,7 @@ export async function invoke(
   caller: Actor,
   what: string,
   timeoutMs: number,
-  run: (runtime: Runtime, actor: Actor) => Promise<void>,
+  run: (runtime: Runtime, actor: Actor) => Promise<unknown>,
 ): Promise<Outcome> {
   const { kernel, pool, rng } = world
   while (world.running.size >= MAX_CALLS) await kernel.sleep(caller, 10)
@@ -90,7 +90,7 @@ export async function insist(
   world: World,
   actor: Actor,
   what: string,
-  run: (runtime: Runtime, actor: Actor) => Promise<void>,
+  run: (runtime: Runtime, actor: Actor) => Promise<unknown>,
 ): Promise<void> {
   let timeoutMs = world.scenario.timeoutMs * 2
   while ((await invoke(world, actor, what, timeoutMs, run)).kind !== 'done') {

@@ -1,0 +1,125 @@
+import { Token } from 'aws-cdk-lib'
+import { planForFunctions } from '../../functions/config.ts'
+import { invalidPipeline, usage } from '../../lib/errors.ts'
+import type { Plan } from '../../lib/pipeline/plan.ts'
+import { planOf } from '../../lib/pipeline/plan-of.ts'
+import { MAX_PARTITIONS } from '../../lib/pipeline/source.ts'
+import { assertEntriesFit } from '../../lib/runtime/entry-size.ts'
+import { ALARMS } from './alarms.ts'
+import type { StreamingPipelineProps } from './props.ts'
+
+const MAX_INGEST_TIMEOUT_S = 14 * 60
+const MAX_TIMEOUT_S = 15 * 60
+const MIN_INGEST_MB = 256
+const MIN_COMMIT_MB = 512
+const MAX_BATCH = 10_000
+/** Consumer groups may have 200 characters, which a topic of 249 leaves no room in: Lambda says so then. */
+const GROUP = /^[a-zA-Z0-9\-/*:_+=.@]+$/
+
+/**
+ * The plan to deploy. Throws for everything that can be known before anything is deployed: `InvalidPipeline` for a definition
+ * that cannot run in functions, `Usage` for properties that cannot be. CDK checks few of them, and Lambda late.
+ */
+export function checkedPlan(props: StreamingPipelineProps): Plan {
+  const plan = planOf(props.pipeline)
+  assertEntriesFit(plan)
+  const what = `Cannot deploy pipeline ${plan.name}`
+  checkPartitions(what, plan, props)
+  checkMapping(what, props)
+  checkFunctions(what, props)
+  checkStores(what, plan, props)
+  return plan
+}
+
+function checkPartitions(what: string, plan: Plan, { partitions = {} }: StreamingPipelineProps): void {
+  const topics = Object.values(plan.sources).map(({ topic }) => topic)
+  for (const [topic, count] of Object.entries(partitions)) {
+    if (!topics.includes(topic))
+      throw usage(`${what}: expected partitions of its topics (${topics.join(', ')}), found ${topic}. Set it right.`)
+    if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS)
+      throw usage(`${what}: expected 1 to ${MAX_PARTITIONS} partitions of topic ${topic}, found ${count}. Set it right.`)
+  }
+  const silent = Object.values(plan.sources).find(({ topic, partitions: said }) => (partitions[topic] ?? said) === undefined)
+  if (silent !== undefined)
+    throw invalidPipeline(
+      `${what}: expected topic ${silent.topic} to say how many partitions it has, found nothing. Write partitions: { ${JSON.stringify(silent.topic)}: N } here, or partitions: N in kafka('${silent.topic}', { … }).`,
+    )
+  planForFunctions(plan, { partitions })
+}
+
+function checkMapping(what: string, props: StreamingPipelineProps): void {
+  const { batchSize = MAX_BATCH, batchWindow, startingPosition = 'TRIM_HORIZON', consumerGroup, pollers, onFailure } = props
+  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH)
+    throw usage(`${what}: expected a batchSize of 1 to ${MAX_BATCH}, found ${batchSize}. Set it right.`)
+  if (batchWindow !== undefined && batchWindow.toSeconds() > 300)
+    throw usage(`${what}: expected a batchWindow of 5 minutes at most, found ${batchWindow.toHumanString()}. Set it right.`)
+  if (startingPosition !== 'TRIM_HORIZON' && !(startingPosition instanceof Date && !Number.isNaN(startingPosition.getTime())))
+    throw usage(
+      `${what}: expected startingPosition 'TRIM_HORIZON' or a Date, found ${String(startingPosition)}. From "latest" on, what is written while the mapping is being made would be skipped.`,
+    )
+  if (consumerGroup !== undefined && !Token.isUnresolved(consumerGroup) && !GROUP.test(consumerGroup))
+    throw usage(`${what}: expected a consumerGroup of letters, digits and -/*:_+=.@, found '${consumerGroup}'. Rename it.`)
+  if (pollers !== undefined) {
+    const { minimum, maximum } = pollers
+    const whole = Number.isInteger(minimum) && Number.isInteger(maximum)
+    if (!whole || minimum < 1 || minimum > 200 || maximum < minimum || maximum > 2000)
+      throw usage(
+        `${what}: expected pollers of a minimum of 1 to 200 and a maximum from there to 2000, found ${minimum} and ${maximum}. Set them right.`,
+      )
+  }
+  if (onFailure === undefined) return
+  if (pollers === undefined)
+    throw usage(
+      `${what}: expected pollers with onFailure, found none. A mapping on demand retries without end whatever it is told; add pollers, or leave onFailure out.`,
+    )
+  if (onFailure.acceptLoss !== true)
+    throw usage(
+      `${what}: expected onFailure with acceptLoss: true, found ${String(onFailure.acceptLoss)}. A destination turns endless retries into ten, so an outage would skip records, which then show as gaps. Leave onFailure out to lose nothing.`,
+    )
+}
+
+function checkFunctions(what: string, props: StreamingPipelineProps): void {
+  const { ingestMemoryMb, commitMemoryMb, ingestTimeout, commitTimeout, commitEvery, commitConcurrency = 1, vpc } = props
+  const least = (name: string, value: number | undefined, min: number, why: string) => {
+    if (value !== undefined && !(Number.isInteger(value) && value >= min && value <= 10_240))
+      throw usage(`${what}: expected ${name} of ${min} to 10240, found ${value}. ${why}`)
+  }
+  least('ingestMemoryMb', ingestMemoryMb, MIN_INGEST_MB, 'An event of 6 MB peaks at 180 MB.')
+  least('commitMemoryMb', commitMemoryMb, MIN_COMMIT_MB, 'Windows that close peak at 470 MB.')
+  const most = (name: string, value: number | undefined, max: number) => {
+    if (value !== undefined && (value < 1 || value > max))
+      throw usage(`${what}: expected ${name} of 1 s to ${max / 60} minutes, found ${value} s. Set it right.`)
+  }
+  most('ingestTimeout', ingestTimeout?.toSeconds(), MAX_INGEST_TIMEOUT_S)
+  most('commitTimeout', commitTimeout?.toSeconds(), MAX_TIMEOUT_S)
+  const everyS = commitEvery?.toSeconds() ?? 60
+  if (everyS < 60 || everyS % 60 !== 0)
+    throw usage(`${what}: expected commitEvery in whole minutes, found ${everyS} s. A schedule knows nothing shorter.`)
+  if (commitConcurrency !== 'unreserved' && !(Number.isInteger(commitConcurrency) && commitConcurrency >= 1))
+    throw usage(
+      `${what}: expected commitConcurrency of 1 or more, or 'unreserved', found ${commitConcurrency}. With 0 nothing would ever be committed.`,
+    )
+  if (vpc === undefined && (props.subnets !== undefined || props.securityGroups !== undefined))
+    throw usage(`${what}: expected a vpc with subnets and securityGroups, found none. Give it, or leave both out.`)
+  const unknown = props.withoutAlarms?.find((name) => !ALARMS.includes(name))
+  if (unknown !== undefined)
+    throw usage(`${what}: expected withoutAlarms of ${ALARMS.join(', ')}, found ${unknown}. Set it right.`)
+  const ours = Object.keys(props.environment ?? {}).find((name) => name.startsWith('FRAZIL_'))
+  if (ours !== undefined)
+    throw usage(`${what}: expected no variable of Frazil's in environment, found ${ours}. The construct sets them itself.`)
+}
+
+function checkStores(
+  what: string,
+  plan: Plan,
+  { prefix = '', database, bucket, accessLogsBucket }: StreamingPipelineProps,
+): void {
+  if (prefix !== '' && !/^(?:[\w.=-]+\/)+$/.test(prefix))
+    throw usage(`${what}: expected a prefix such as 'lake/trades/', found '${prefix}'. End it with a slash, and begin with none.`)
+  if (database !== undefined && database !== plan.namespace)
+    throw usage(
+      `${what}: expected database '${plan.namespace}', the namespace of the definition, found '${database}'. Write namespace: '${database}' in pipeline('${plan.name}', { … }).`,
+    )
+  if (bucket !== undefined && accessLogsBucket !== undefined)
+    throw usage(`${what}: expected accessLogsBucket for a bucket that is made here, found a bucket. Set it on that bucket.`)
+}

@@ -1,0 +1,154 @@
+import { Stack } from 'aws-cdk-lib'
+import type { Construct } from 'constructs'
+import type { Plan } from '../../lib/pipeline/plan.ts'
+import type { Right } from './rights.ts'
+import type { Stores } from './stores.ts'
+
+/** What rights are about: where a pipeline keeps what. */
+export interface Places {
+  readonly scope: Construct
+  readonly plan: Plan
+  readonly stores: Stores
+}
+
+/** Stages records: deletes nothing, and sees no table. */
+export function ingestRights(places: Places): readonly Right[] {
+  const { stagingPrefix } = places.stores
+  return [
+    ...logRights(places),
+    {
+      actions: ['s3:PutObject', 's3:GetObject', 's3:AbortMultipartUpload'],
+      on: objects(places, stagingPrefix),
+      why: 'Segments lie below the staging prefix; their names are made up when they are written, and one whose answer was lost is looked at.',
+    },
+    listRight(places, [stagingPrefix]),
+    ...keyRights(places),
+  ]
+}
+
+/** Brings tables up to date. Makes none: that is what a deployment does. */
+export function commitRights(places: Places): readonly Right[] {
+  return [
+    ...logRights(places),
+    objectRight(
+      places,
+      ['s3:DeleteObject'],
+      'Data files, metadata and state lie below tables and staging under names that are made up when they are written. Commit deletes only what it wrote itself for a checkpoint that another call won.',
+    ),
+    listRight(places, [places.stores.stagingPrefix, tablePrefix(places)]),
+    tableRight(places, ['glue:GetTable', 'glue:UpdateTable'], 'Commit swaps the metadata of the tables of the pipeline.'),
+    ...keyRights(places),
+  ]
+}
+
+/** Makes tables, while a stack is deployed. */
+export function provisionRights(places: Places): readonly Right[] {
+  return [
+    ...logRights(places),
+    objectRight(
+      places,
+      [],
+      'The first metadata of a table lies below it under a name that is made up when it is written; how far the logs are lies in staging.',
+    ),
+    listRight(places, [places.stores.stagingPrefix, tablePrefix(places)]),
+    tableRight(
+      places,
+      ['glue:GetTable', 'glue:CreateTable', 'glue:UpdateTable'],
+      'Provisioning makes the tables of the pipeline, and adds columns to them.',
+    ),
+    ...keyRights(places),
+  ]
+}
+
+/** To read tables from elsewhere: Athena, Spark, PyIceberg, `frazil query`. */
+export function readTableRights(places: Places): readonly Right[] {
+  const { plan } = places
+  return [
+    {
+      actions: ['glue:GetDatabase', 'glue:GetTable', 'glue:GetTables'],
+      on: [...catalogArns(places), glueArn(places, 'table', `${plan.namespace}/*`)],
+      why: 'Engines look tables up by name; to list them asks for all tables of the database.',
+    },
+    { actions: ['s3:GetObject'], on: objects(places, tablePrefix(places)), why: 'Files of the tables.' },
+    listRight(places, [tablePrefix(places)]),
+    ...keys(places).map((key): Right => ({ actions: ['kms:Decrypt'], on: [key], why: 'Files are encrypted under this key.' })),
+  ]
+}
+
+/** To look into the logs as `frazil audit` and `frazil watermarks` do. */
+export function readLogRights(places: Places): readonly Right[] {
+  const { stores } = places
+  return [
+    { actions: ['dynamodb:Query', 'dynamodb:BatchGetItem'], on: [stores.logTable.tableArn], why: 'Entries of the logs.' },
+    { actions: ['s3:GetObject'], on: objects(places, stores.stagingPrefix), why: 'What the entries name.' },
+    listRight(places, [stores.stagingPrefix]),
+    ...keys(places).map((key): Right => ({ actions: ['kms:Decrypt'], on: [key], why: 'Logs and files are encrypted under it.' })),
+  ]
+}
+
+function logRights({ stores }: Places): readonly Right[] {
+  return [
+    {
+      actions: ['dynamodb:Query', 'dynamodb:PutItem', 'dynamodb:BatchGetItem'],
+      on: [stores.logTable.tableArn],
+      why: 'Reads the tail of a log, appends under a condition, reads the floor. Nothing is updated, deleted or scanned.',
+    },
+  ]
+}
+
+function objectRight(places: Places, more: readonly string[], why: string): Right {
+  return {
+    actions: ['s3:PutObject', 's3:GetObject', 's3:AbortMultipartUpload', ...more],
+    on: objects(places, places.stores.stagingPrefix, tablePrefix(places)),
+    why,
+  }
+}
+
+/** S3 matches `s3:prefix` with the key that was asked for, too, when it decides between "not there" and "denied". */
+function listRight({ stores }: Places, prefixes: readonly string[]): Right {
+  return {
+    actions: ['s3:ListBucket'],
+    on: [stores.bucket.bucketArn],
+    when: { StringLike: { 's3:prefix': prefixes.map((prefix) => `${prefix}*`) } },
+    why: 'Without it S3 says "denied" where nothing is.',
+  }
+}
+
+/** Where `lib/runtime` puts tables: `house/trades/`. */
+const tablePrefix = ({ stores, plan }: Places): string => `${stores.prefix}${plan.namespace}/`
+
+const objects = ({ stores }: Places, ...prefixes: readonly string[]): readonly string[] =>
+  prefixes.map((prefix) => `${stores.bucket.bucketArn}/${prefix}*`)
+
+function tableRight(places: Places, actions: readonly string[], why: string): Right {
+  const { plan } = places
+  const tables = Object.keys(plan.tables).map((table) => glueArn(places, 'table', `${plan.namespace}/${table}`))
+  return { actions, on: [...catalogArns(places), ...tables], why }
+}
+
+function catalogArns(places: Places): readonly string[] {
+  return [glueArn(places, 'catalog'), glueArn(places, 'database', places.plan.namespace)]
+}
+
+function glueArn({ scope }: Places, resource: 'catalog' | 'database' | 'table', resourceName?: string): string {
+  return Stack.of(scope).formatArn({ service: 'glue', resource, ...(resourceName === undefined ? {} : { resourceName }) })
+}
+
+/** What S3 and DynamoDB ask of a caller for data under a customer's key, and through them only. */
+function keyRights(places: Places): readonly Right[] {
+  const { region, urlSuffix } = Stack.of(places.scope)
+  return keys(places).map((key) => ({
+    actions: ['kms:Decrypt', 'kms:DescribeKey', 'kms:Encrypt', 'kms:GenerateDataKey', 'kms:ReEncryptFrom', 'kms:ReEncryptTo'],
+    on: [key],
+    when: { StringEquals: { 'kms:ViaService': [`dynamodb.${region}.${urlSuffix}`, `s3.${region}.${urlSuffix}`] } },
+    why: 'Bucket and table of the logs are encrypted under this key.',
+  }))
+}
+
+/** ARNs of the keys that bucket and table of the logs lie under. */
+function keys({ stores }: Places): readonly string[] {
+  const found = [stores.bucket.encryptionKey, stores.logTable.encryptionKey].flatMap((key) =>
+    key === undefined ? [] : [key.keyArn],
+  )
+  return [...new Set(found)]
+}

@@ -1,0 +1,78 @@
+import type { Fields } from '../columns/schema.ts'
+import { refused } from '../errors.ts'
+import { columnText } from '../iceberg/evolve.ts'
+import { lookAtWarehouse } from '../local/warehouse.ts'
+import type { Plan } from '../pipeline/plan.ts'
+import { incarnationLogKey } from '../protocol/names.ts'
+import { type PlannedTable, planTables, type TableVerdict } from '../runtime/provision.ts'
+import { createRuntime } from '../runtime/runtime.ts'
+import { type WarehouseFlags, warehouseOf } from './arguments.ts'
+import { EXIT, type Output, tableWidth } from './output.ts'
+import { renderTable, styled } from './table.ts'
+
+export interface PlanFlags extends WarehouseFlags {
+  readonly exitCode: boolean
+}
+
+const SHOWN: Readonly<Record<TableVerdict['verdict'], string>> = {
+  Same: 'stays',
+  Make: 'is made',
+  Add: 'gets',
+  Refuse: 'refused',
+}
+
+/** `frazil plan`: what the next run or deployment of a pipeline would change in tables. Writes nothing. */
+export async function planCommand(pipelineFile: string, flags: PlanFlags, output: Output): Promise<number> {
+  const warehouse = warehouseOf(flags)
+  const { loadPipeline } = await import('./load-pipeline.ts')
+  const plan = await loadPipeline(pipelineFile)
+  const tables = await plannedTables(plan, warehouse)
+  const nameOf = (table: PlannedTable) => `${plan.namespace}.${table.plan.name}`
+  if (output.json) {
+    const changes = tables.map((table) => ({
+      table: nameOf(table),
+      change: SHOWN[table.verdict.verdict],
+      columns: newColumns(table).map(({ name, type, required }) => ({ name, type, required })),
+    }))
+    await output.data(`${JSON.stringify(changes)}\n`)
+  } else {
+    const columns = [
+      { name: 'table', right: false, whole: true },
+      { name: 'change', right: false, whole: true },
+      { name: 'columns', right: false },
+    ]
+    const rows = tables.map((table) => [
+      nameOf(table),
+      SHOWN[table.verdict.verdict],
+      newColumns(table).map(columnText).join(', '),
+    ])
+    await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
+  }
+  const refusals = tables.flatMap(({ verdict }) => (verdict.verdict === 'Refuse' ? [verdict.error.message] : []))
+  if (refusals.length > 0) throw refused(refusals.join('\n'))
+  return flags.exitCode && tables.some(({ verdict }) => verdict.verdict !== 'Same') ? EXIT.finding : EXIT.fine
+}
+
+async function plannedTables(plan: Plan, at: ReturnType<typeof warehouseOf>): Promise<readonly PlannedTable[]> {
+  const { ports, staging, tables, close } = await lookAtWarehouse(at)
+  try {
+    const known = await ports.log.tail(incarnationLogKey(plan.name))
+    // A first run would name one like this: tables that stand there without logs are refused all the same.
+    const incarnation = known?.value ?? ports.random.uuid().slice(0, 8)
+    return await planTables(createRuntime({ plan, ports, staging, warehouse: tables, incarnation }))
+  } finally {
+    close()
+  }
+}
+
+function newColumns({ plan, verdict }: PlannedTable): Fields {
+  switch (verdict.verdict) {
+    case 'Make':
+      return plan.fields
+    case 'Add':
+      return verdict.columns
+    case 'Same':
+    case 'Refuse':
+      return []
+  }
+}

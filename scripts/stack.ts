@@ -1,0 +1,176 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { generateTrades } from '../bench/trades.ts'
+import { FrazilError, unavailable, usage } from '../lib/errors.ts'
+import { produce } from '../test/services/produce.ts'
+import { bootstrap, clientVariables, deploy, emulatorEnvironment, outputOf, synthesize } from './stack-deploy.ts'
+import {
+  isUp,
+  type Places,
+  placesOf,
+  pollerLog,
+  readText,
+  runningPoller,
+  SERVICES,
+  service,
+  startPoller,
+  stopPoller,
+} from './stack-services.ts'
+
+const HELP = `npm run stack [-- --count N] [-- --compose]
+  Deploys cdk/app.ts on an emulator of AWS beside a Kafka broker, produces N trades (100000) and shows the tables. Again: deploys
+  what changed and produces more. --compose: services and poller are up already, by localstack/compose.yaml.
+npm run stack:stop
+  Ends what npm run stack started, and forgets what it held.`
+
+const TOPIC = 'trades'
+const PARTITIONS = 4
+const STACK = 'frazil-trades'
+/** Nobody looks at it: the local poller logs in nowhere. The construct takes brokers only with a login. */
+const SECRET = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka-login-AbCdEf'
+/** Event time that a call of `npm run stack` adds. */
+const SPAN_MS = 600_000
+const SHARES = { lateShare: 0.001, poisonShare: 0.0005 }
+const BATCH_RECORDS = 5000
+/** The schedule calls commit every minute; the first calls start processes. */
+const ROWS_WITHIN_MS = 240_000
+const LOOK_EVERY_MS = 2000
+
+/** What calls of this script hand on to the next. */
+interface State {
+  readonly calls: number
+  readonly produced: number
+  readonly nextStartMs: number
+}
+
+const repo = join(import.meta.dirname, '..')
+
+async function start(places: Places, count: number, compose: boolean): Promise<void> {
+  const began = performance.now()
+  const env = emulatorEnvironment(places.endpoint)
+  if (!compose) startServices(places)
+  mkdirSync(places.dir, { recursive: true })
+  say('Deploying cdk/app.ts …')
+  const assembly = join(places.dir, 'cdk.out')
+  const context = { brokers: places.brokers, secretArn: SECRET, partitions: `${TOPIC}=${PARTITIONS}` }
+  const leftOut = await synthesize({ assembly, env, context })
+  if (leftOut.length > 0) say(`Left out, since ministack knows no alarms on expressions: ${leftOut.join(', ')}`)
+  await bootstrap({ assembly, env })
+  const warehouse = outputOf(await deploy({ assembly, env }), 'PipelineWarehouseOutput').replace(/\/$/, '')
+  if (!compose) {
+    await stopPoller(places)
+    startPoller(places, ['--stack', STACK, '--topic', TOPIC, '--brokers', places.brokers], env)
+  }
+  const state = await produceTrades(places, count)
+  const frazil = (...args: readonly string[]) => run(['lib/cli/main.ts', ...args, ...where(warehouse)], env)
+  say('Waiting for the rows: the schedule calls commit every minute …')
+  await rowsAreIn(places, state.produced, compose, () => frazil('tables', '--json'))
+  console.log('\nTables:')
+  console.log(frazil('tables'))
+  const query = 'SELECT * EXCLUDE window_end FROM trades.agg_1m ORDER BY window_start DESC, volume DESC LIMIT 5'
+  console.log(`${query}\n`)
+  console.log(frazil('query', query))
+  console.log(howToGoOn(places, warehouse, compose))
+  say(`Took ${((performance.now() - began) / 1000).toFixed(0)} s.`)
+}
+
+/** ministack forgets all when it ends, so a broker never outlives it: offsets and logs belong together. */
+function startServices(places: Places): void {
+  if (!SERVICES.every((name) => isUp(places, name))) {
+    service(places, 'ministack', 'stop')
+    service(places, 'kafka', 'destroy')
+    rmSync(stateFile(places), { force: true })
+  }
+  for (const name of SERVICES) service(places, name, 'start')
+  service(places, 'kafka', 'create-topic', TOPIC, String(PARTITIONS))
+}
+
+async function stop(places: Places): Promise<void> {
+  await stopPoller(places)
+  service(places, 'ministack', 'stop')
+  service(places, 'kafka', 'destroy')
+  rmSync(places.dir, { recursive: true, force: true })
+}
+
+const stateFile = ({ dir }: Places): string => join(dir, 'state.json')
+
+/** Each call's trades follow those of the one before, so that they are not late. */
+async function produceTrades(places: Places, count: number): Promise<State> {
+  const text = readText(stateFile(places))
+  const last: State = text === '' ? { calls: 0, produced: 0, nextStartMs: 0 } : JSON.parse(text)
+  const startMs = Math.max(last.nextStartMs, Date.now() - SPAN_MS)
+  const file = join(places.dir, 'trades.ndjson')
+  const out = openSync(file, 'w')
+  for (const chunk of generateTrades({ count, seed: last.calls + 1, startMs, spanMs: SPAN_MS, ...SHARES })) writeSync(out, chunk)
+  closeSync(out)
+  say(`Producing ${count} trades …`)
+  const brokers = places.brokers.split(',')
+  const options = { compression: 'none', batchRecords: BATCH_RECORDS, transactional: false, tombstoneEvery: undefined } as const
+  const produced = last.produced + (await produce({ brokers, topic: TOPIC, file, ...options }))
+  const state = { calls: last.calls + 1, produced, nextStartMs: startMs + SPAN_MS }
+  writeFileSync(stateFile(places), JSON.stringify(state))
+  return state
+}
+
+/** Resolves when each record is in raw trades or in dead letters, and candles are there. */
+async function rowsAreIn(places: Places, produced: number, compose: boolean, tables: () => string): Promise<void> {
+  const began = performance.now()
+  for (;;) {
+    const rows = Object.fromEntries((JSON.parse(tables()) as { table: string; rows: number }[]).map((t) => [t.table, t.rows]))
+    const [raw = 0, dead = 0, candles = 0] = ['raw_trades', 'dead_letters', 'agg_1m'].map((name) => rows[`trades.${name}`])
+    if (raw + dead >= produced && candles > 0) return
+    if (!compose && runningPoller(places) === undefined)
+      throw unavailable(`Cannot go on: the poller ended. It said:\n${readText(pollerLog(places)).slice(-2000)}`)
+    if (performance.now() - began > ROWS_WITHIN_MS)
+      throw unavailable(
+        `Cannot show the rows: expected ${produced} records in the tables within ${ROWS_WITHIN_MS / 1000} s, found ${raw + dead}. Look at ${pollerLog(places)} and at the functions' logs.`,
+      )
+    await delay(LOOK_EVERY_MS)
+  }
+}
+
+const where = (warehouse: string): readonly string[] => ['--catalog', 'glue', '--warehouse', warehouse]
+
+function run(args: readonly string[], env: NodeJS.ProcessEnv): string {
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: repo, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 2] })
+  if (status !== 0) throw unavailable(`Cannot go on: expected node ${args.join(' ')} to exit 0, found ${status}.`)
+  return stdout
+}
+
+function howToGoOn({ endpoint, brokers, dir }: Places, warehouse: string, compose: boolean): string {
+  const exports = Object.entries(clientVariables(endpoint)).map(([name, value]) => `${name}=${value}`)
+  return `AWS      ${endpoint}   (S3, DynamoDB, Glue, Lambda, CloudFormation, Scheduler, …)
+Kafka    ${brokers}   topic ${TOPIC}, ${PARTITIONS} partitions
+Tables   ${warehouse}${compose ? '' : `\nLogs     ${dir}`}
+
+What to try next:
+  export ${exports.join(' ')}
+  npm run --silent frazil -- tables ${where(warehouse).join(' ')}
+  npm run --silent frazil -- query "SELECT reason, count(*) AS records FROM trades.dead_letters GROUP BY ALL" ${where(warehouse).join(' ')}
+  npm run stack${compose ? ' -- --compose' : ''}        # after a change of the pipeline: deploys it, and produces more
+  ${compose ? 'docker compose --file localstack/compose.yaml down' : 'npm run stack:stop'}`
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    options: { count: { type: 'string', default: '100000' }, compose: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  })
+  const [verb = 'start', ...more] = positionals
+  const count = Number(values.count)
+  if (more.length > 0 || !['start', 'stop'].includes(verb) || !Number.isSafeInteger(count) || count < 1) throw usage(HELP)
+  const places = placesOf(process.env)
+  await (verb === 'stop' ? stop(places) : start(places, count, values.compose))
+}
+
+await main().catch((error) => {
+  console.error(error instanceof FrazilError ? error.message : error)
+  process.exitCode = 2
+})

@@ -1,0 +1,38 @@
+import { App, CfnOutput, Duration, Stack } from 'aws-cdk-lib'
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager'
+import { StreamingPipeline, selfManaged } from '../../../cdk/constructs/index.ts'
+import { messageOf, usage } from '../../../lib/errors.ts'
+import first from './first.ts'
+import refused from './refused.ts'
+import second from './second.ts'
+
+/**
+ * The app of the deployment test: -c stack=NAME -c brokers=HOST:PORT -c definition=first|second|refused; TOPIC and NAMESPACE in
+ * the environment, where the definitions look.
+ */
+const DEFINITIONS = { first, second, refused }
+const { TOPIC = 'trades' } = process.env
+
+const app = new App()
+const [name, brokers, definition] = ['stack', 'brokers', 'definition'].map((key) => String(app.node.tryGetContext(key)))
+const pipeline = Object.entries(DEFINITIONS).find(([key]) => key === definition)?.[1]
+if (pipeline === undefined) throw usage(`Cannot make the app: expected one of ${Object.keys(DEFINITIONS)}, found ${definition}.`)
+const stack = new Stack(app, name)
+const deployed = new StreamingPipeline(stack, 'Pipeline', {
+  pipeline,
+  source: selfManaged({
+    bootstrapServers: [brokers],
+    authentication: { scram512: secretsmanager.Secret.fromSecretNameV2(stack, 'Login', 'kafka-login') },
+  }),
+  partitions: { [TOPIC]: 4 },
+  batchSize: 5000,
+  batchWindow: Duration.seconds(1),
+})
+new CfnOutput(stack, 'Ingest', { value: deployed.ingest.functionName })
+new CfnOutput(stack, 'Commit', { value: deployed.commit.functionName })
+try {
+  app.synth()
+} catch (error) {
+  console.error(messageOf(error))
+  process.exitCode = 1
+}
