@@ -47,15 +47,19 @@ function sourceOf(stack: Stack): KafkaSource {
   return msk({ clusterArn: parameter.valueAsString })
 }
 
-/** `trades=12,orders=4`; of all pipelines together. */
+/** `trades=12,orders=4`: of all pipelines together, so each takes what it reads. */
 function partitionsOf(pipeline: Pipeline): Record<string, number> {
-  const topics = Object.values(planOf(pipeline).sources).map(({ topic }) => topic)
-  const counts: Record<string, number> = {}
-  for (const part of listOf(app, 'partitions')) {
-    const [topic = '', count] = part.split('=')
-    if (topics.includes(topic)) counts[topic] = Number(count)
-  }
-  return counts
+  const counts = Object.fromEntries(listOf(app, 'partitions').map((part) => part.split('=')))
+  const known = PIPELINES.flatMap(topicsOf)
+  const unknown = Object.keys(counts).find((topic) => !known.includes(topic))
+  if (unknown !== undefined)
+    throw usage(`Cannot deploy: expected partitions of ${known.join(', ')}, found ${unknown}. Set -c partitions right.`)
+  const own = topicsOf(pipeline).filter((topic) => topic in counts)
+  return Object.fromEntries(own.map((topic) => [topic, Number(counts[topic])]))
+}
+
+function topicsOf(pipeline: Pipeline): string[] {
+  return Object.values(planOf(pipeline).sources).map(({ topic }) => topic)
 }
 
 function contextOf(scope: Construct, name: string): string | undefined {

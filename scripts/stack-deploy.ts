@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { unavailable, usage } from '../lib/errors.ts'
@@ -55,12 +55,11 @@ export interface SynthOptions extends CdkOptions {
   readonly context: Readonly<Record<string, string>>
 }
 
-/** Makes the cloud assembly, less what the emulator cannot deploy: returns the ids of that. */
-export async function synthesize({ app, context, assembly, env }: SynthOptions): Promise<readonly string[]> {
+/** Makes the cloud assembly. Throws `Unavailable` with what the app said. */
+export async function synthesize({ app, context, assembly, env }: SynthOptions): Promise<void> {
   rmSync(assembly, { recursive: true, force: true })
   const pairs = Object.entries(context).flatMap(([name, value]) => ['--context', `${name}=${value}`])
   await expectCdk(['synth', '--quiet', '--output', assembly, ...(app === undefined ? [] : ['--app', app]), ...pairs], env)
-  return templatesOf(assembly).flatMap(leaveOutMathAlarms)
 }
 
 /** Makes the account ready for cdk. May be called again. */
@@ -96,29 +95,6 @@ export function outputOf(outputs: Readonly<Record<string, string>>, name: string
   if (found === undefined)
     throw usage(`Cannot find output ${name}: expected the stack to have it, found ${Object.keys(outputs)}.`)
   return found[1]
-}
-
-function templatesOf(assembly: string): readonly string[] {
-  return readdirSync(assembly)
-    .filter((name) => name.endsWith('.template.json'))
-    .map((name) => join(assembly, name))
-}
-
-interface Template {
-  readonly Resources: Record<string, { readonly Type: string; readonly Properties?: Readonly<Record<string, unknown>> }>
-}
-
-/** ministack refuses alarms on an expression, and the whole stack with them. */
-function leaveOutMathAlarms(file: string): readonly string[] {
-  const template: Template = JSON.parse(readFileSync(file, 'utf8'))
-  const ids = Object.entries(template.Resources)
-    .filter(
-      ([, { Type: type, Properties: properties }]) => type === 'AWS::CloudWatch::Alarm' && properties?.Metrics !== undefined,
-    )
-    .map(([id]) => id)
-  for (const id of ids) delete template.Resources[id]
-  writeFileSync(file, JSON.stringify(template))
-  return ids
 }
 
 async function expectCdk(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Output> {

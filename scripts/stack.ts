@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { generateTrades } from '../bench/trades.ts'
-import { FrazilError, unavailable, usage } from '../lib/errors.ts'
+import { FrazilError, messageOf, unavailable, usage } from '../lib/errors.ts'
+import { connectKafka } from '../lib/local/kafka.ts'
 import { produce } from '../test/services/produce.ts'
 import { bootstrap, clientVariables, deploy, emulatorEnvironment, outputOf, synthesize } from './stack-deploy.ts'
 import {
@@ -31,18 +32,21 @@ const PARTITIONS = 4
 const STACK = 'frazil-trades'
 /** Nobody looks at it: the local poller logs in nowhere. The construct takes brokers only with a login. */
 const SECRET = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka-login-AbCdEf'
+/** ministack refuses alarms on expressions, and the stack with them. */
+const withoutAlarms = 'lateShare'
 /** Event time that a call of `npm run stack` adds. */
 const SPAN_MS = 600_000
 const SHARES = { lateShare: 0.001, poisonShare: 0.0005 }
 const BATCH_RECORDS = 5000
 /** The schedule calls commit every minute; the first calls start processes. */
 const ROWS_WITHIN_MS = 240_000
+const UP_WITHIN_MS = 60_000
 const LOOK_EVERY_MS = 2000
 
 /** What calls of this script hand on to the next. */
 interface State {
   readonly calls: number
-  readonly produced: number
+  /** Event time at which the next trades begin. */
   readonly nextStartMs: number
 }
 
@@ -51,23 +55,23 @@ const repo = join(import.meta.dirname, '..')
 async function start(places: Places, count: number, compose: boolean): Promise<void> {
   const began = performance.now()
   const env = emulatorEnvironment(places.endpoint)
-  if (!compose) startServices(places)
+  if (compose) await servicesAreUp(places)
+  else await startServices(places)
   mkdirSync(places.dir, { recursive: true })
   say('Deploying cdk/app.ts …')
   const assembly = join(places.dir, 'cdk.out')
-  const context = { brokers: places.brokers, secretArn: SECRET, partitions: `${TOPIC}=${PARTITIONS}` }
-  const leftOut = await synthesize({ assembly, env, context })
-  if (leftOut.length > 0) say(`Left out, since ministack knows no alarms on expressions: ${leftOut.join(', ')}`)
+  const partitions = `${TOPIC}=${PARTITIONS}`
+  await synthesize({ assembly, env, context: { brokers: places.brokers, secretArn: SECRET, partitions, withoutAlarms } })
   await bootstrap({ assembly, env })
   const warehouse = outputOf(await deploy({ assembly, env }), 'PipelineWarehouseOutput').replace(/\/$/, '')
   if (!compose) {
     await stopPoller(places)
     startPoller(places, ['--stack', STACK, '--topic', TOPIC, '--brokers', places.brokers], env)
   }
-  const state = await produceTrades(places, count)
+  await produceTrades(places, count)
   const frazil = (...args: readonly string[]) => run(['lib/cli/main.ts', ...args, ...where(warehouse)], env)
   say('Waiting for the rows: the schedule calls commit every minute …')
-  await rowsAreIn(places, state.produced, compose, () => frazil('tables', '--json'))
+  await rowsAreIn(places, compose, () => frazil('tables', '--json'))
   console.log('\nTables:')
   console.log(frazil('tables'))
   const query = 'SELECT * EXCLUDE window_end FROM trades.agg_1m ORDER BY window_start DESC, volume DESC LIMIT 5'
@@ -78,14 +82,36 @@ async function start(places: Places, count: number, compose: boolean): Promise<v
 }
 
 /** ministack forgets all when it ends, so a broker never outlives it: offsets and logs belong together. */
-function startServices(places: Places): void {
-  if (!SERVICES.every((name) => isUp(places, name))) {
-    service(places, 'ministack', 'stop')
-    service(places, 'kafka', 'destroy')
-    rmSync(stateFile(places), { force: true })
+async function startServices(places: Places): Promise<void> {
+  if (SERVICES.every((name) => isUp(places, name))) return
+  await stop(places)
+  try {
+    for (const name of SERVICES) service(places, name, 'start')
+    service(places, 'kafka', 'create-topic', TOPIC, String(PARTITIONS))
+  } catch (error) {
+    await stop(places)
+    throw error
   }
-  for (const name of SERVICES) service(places, name, 'start')
-  service(places, 'kafka', 'create-topic', TOPIC, String(PARTITIONS))
+}
+
+/** As docker compose starts them, which returns before they are. Throws `Unavailable` for what does not come up. */
+async function servicesAreUp(places: Places): Promise<void> {
+  say('Waiting for the services of localstack/compose.yaml …')
+  const began = performance.now()
+  for (;;) {
+    try {
+      await fetch(places.endpoint)
+      await recordsOf(places)
+      return
+    } catch (cause) {
+      if (performance.now() - began > UP_WITHIN_MS)
+        throw unavailable(
+          `Cannot deploy: expected AWS at ${places.endpoint} and topic ${TOPIC} at ${places.brokers}, found: ${messageOf(cause)}. Run docker compose --file localstack/compose.yaml up --detach.`,
+          { cause },
+        )
+    }
+    await delay(LOOK_EVERY_MS)
+  }
 }
 
 async function stop(places: Places): Promise<void> {
@@ -98,9 +124,9 @@ async function stop(places: Places): Promise<void> {
 const stateFile = ({ dir }: Places): string => join(dir, 'state.json')
 
 /** Each call's trades follow those of the one before, so that they are not late. */
-async function produceTrades(places: Places, count: number): Promise<State> {
+async function produceTrades(places: Places, count: number): Promise<void> {
   const text = readText(stateFile(places))
-  const last: State = text === '' ? { calls: 0, produced: 0, nextStartMs: 0 } : JSON.parse(text)
+  const last: State = text === '' ? { calls: 0, nextStartMs: 0 } : JSON.parse(text)
   const startMs = Math.max(last.nextStartMs, Date.now() - SPAN_MS)
   const file = join(places.dir, 'trades.ndjson')
   const out = openSync(file, 'w')
@@ -109,14 +135,21 @@ async function produceTrades(places: Places, count: number): Promise<State> {
   say(`Producing ${count} trades …`)
   const brokers = places.brokers.split(',')
   const options = { compression: 'none', batchRecords: BATCH_RECORDS, transactional: false, tombstoneEvery: undefined } as const
-  const produced = last.produced + (await produce({ brokers, topic: TOPIC, file, ...options }))
-  const state = { calls: last.calls + 1, produced, nextStartMs: startMs + SPAN_MS }
+  await produce({ brokers, topic: TOPIC, file, ...options })
+  const state: State = { calls: last.calls + 1, nextStartMs: startMs + SPAN_MS }
   writeFileSync(stateFile(places), JSON.stringify(state))
-  return state
 }
 
-/** Resolves when each record is in raw trades or in dead letters, and candles are there. */
-async function rowsAreIn(places: Places, produced: number, compose: boolean, tables: () => string): Promise<void> {
+/** Records of the topic, by the broker. */
+async function recordsOf({ brokers }: Places): Promise<number> {
+  const connection = await connectKafka(brokers.split(','))
+  const bounds = await connection.bounds(TOPIC).finally(() => connection.close())
+  return [...bounds.values()].reduce((sum, { high }) => sum + high, 0)
+}
+
+/** Resolves when each record of the topic is in raw trades or in dead letters, and candles are there. */
+async function rowsAreIn(places: Places, compose: boolean, tables: () => string): Promise<void> {
+  const produced = await recordsOf(places)
   const began = performance.now()
   for (;;) {
     const rows = Object.fromEntries((JSON.parse(tables()) as { table: string; rows: number }[]).map((t) => [t.table, t.rows]))
@@ -171,6 +204,7 @@ async function main(): Promise<void> {
 }
 
 await main().catch((error) => {
-  console.error(error instanceof FrazilError ? error.message : error)
+  const isUsers = error instanceof FrazilError || String(error.code).startsWith('ERR_PARSE_ARGS')
+  console.error(isUsers ? error.message : error)
   process.exitCode = 2
 })

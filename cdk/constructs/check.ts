@@ -13,7 +13,6 @@ const MAX_TIMEOUT_S = 15 * 60
 const MIN_INGEST_MB = 256
 const MIN_COMMIT_MB = 512
 const MAX_BATCH = 10_000
-/** Consumer groups may have 200 characters, which a topic of 249 leaves no room in: Lambda says so then. */
 const GROUP = /^[a-zA-Z0-9\-/*:_+=.@]+$/
 
 /**

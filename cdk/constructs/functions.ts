@@ -95,7 +95,7 @@ function makeIn(
   const { key, network, logRetention: retention, removalPolicy } = shared
   const { description, code, memoryMb, timeout, concurrency } = options
   const logGroup = new logs.LogGroup(home, IDS.logs, { encryptionKey: key, retention, removalPolicy })
-  const rights = [...options.rights, logRight(logGroup), ...(network === undefined ? [] : [FUNCTION_IN_VPC])]
+  const rights = [...options.rights, logRight(logGroup), variablesRight(key), ...(network === undefined ? [] : [FUNCTION_IN_VPC])]
   const role = new iam.Role(home, IDS.role, {
     assumedBy: new iam.ServicePrincipal('lambda.amazonaws.com'),
     description,
@@ -140,6 +140,11 @@ function logRight(group: logs.LogGroup): Right {
     on: [group.logGroupArn],
     why: 'A function writes into its own log group; Lambda names the streams in it.',
   }
+}
+
+/** Not through a service, as data are: Lambda decrypts as the function. */
+function variablesRight(key: kms.IKey): Right {
+  return { actions: ['kms:Decrypt'], on: [key.keyArn], why: 'Lambda decrypts the variables of a function under its role.' }
 }
 
 const FUNCTION_IN_VPC: Right = {

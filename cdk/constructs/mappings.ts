@@ -1,6 +1,7 @@
-import { Duration } from 'aws-cdk-lib'
+import { Duration, Token } from 'aws-cdk-lib'
 import * as lambda from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
+import { usage } from '../../lib/errors.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
 import { deadLetterOptions } from './failure.ts'
 import { given } from './given.ts'
@@ -13,10 +14,19 @@ export interface TopicGroup {
   readonly group: string
 }
 
-/** A mapping reads one topic, in a consumer group that no other mapping has. */
+const MAX_GROUP_LENGTH = 200
+
+/** A mapping reads one topic, in a consumer group that no other mapping has. Throws `Usage` for one with too long a name. */
 export function topicGroups(plan: Plan, prefix: string): readonly TopicGroup[] {
   const topics = new Set(Object.values(plan.sources).map(({ topic }) => topic))
-  return [...topics].map((topic) => ({ topic, group: `${prefix}-${topic}` }))
+  return [...topics].map((topic) => {
+    const group = `${prefix}-${topic}`
+    if (!Token.isUnresolved(group) && group.length > MAX_GROUP_LENGTH)
+      throw usage(
+        `Cannot deploy pipeline ${plan.name}: expected consumer groups of at most ${MAX_GROUP_LENGTH} characters, found ${group.length} in '${group}'. Give a shorter consumerGroup.`,
+      )
+    return { topic, group }
+  })
 }
 
 /** Event source mappings by topic; topics are the ids. */

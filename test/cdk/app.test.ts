@@ -56,7 +56,10 @@ describe('the app', () => {
     expect(text).toContain(`"SourceAccessConfigurations":[{"Type":"SASL_SCRAM_512_AUTH","URI":"${secretArn}"}]`)
   })
 
-  test('says in a sentence what is missing', async () => {
+  test('says in a sentence what is missing or misspelt', async () => {
+    await expect(synth('topic', { partitions: 'trade=4' })).rejects.toThrow(
+      /Cannot deploy: expected partitions of trades, found trade\./,
+    )
     await expect(synth('wrong', { brokers: 'one:9096' })).rejects.toThrow(/Cannot read from brokers: expected -c secretArn=ARN/)
   })
 })

@@ -57,6 +57,11 @@ const REFUSED: readonly (readonly [string, (scope: Construct) => Options, string
     () => ({ consumerGroup: 'my group' }),
     "expected a consumerGroup of letters, digits and -/*:_+=.@, found 'my group'.",
   ],
+  [
+    'a consumer group that is too long',
+    () => ({ consumerGroup: 'g'.repeat(200) }),
+    'expected consumer groups of at most 200 characters, found 207',
+  ],
   ['fewer pollers at most than at least', () => ({ pollers: { minimum: 3, maximum: 2 } }), 'found 3 and 2.'],
   ['too little memory for an event', () => ({ ingestMemoryMb: 128 }), 'expected ingestMemoryMb of 256 to 10240, found 128.'],
   ['too little memory for windows', () => ({ commitMemoryMb: 256 }), 'expected commitMemoryMb of 512 to 10240, found 256.'],

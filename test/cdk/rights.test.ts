@@ -2,11 +2,13 @@ import { type Stack, Validations } from 'aws-cdk-lib'
 import * as iam from 'aws-cdk-lib/aws-iam'
 import * as kms from 'aws-cdk-lib/aws-kms'
 import * as s3 from 'aws-cdk-lib/aws-s3'
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager'
 import * as sns from 'aws-cdk-lib/aws-sns'
 import * as sqs from 'aws-cdk-lib/aws-sqs'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { describe, expect, test } from 'vitest'
-import { deployed, network, resourcesOf, SOURCES, statementsOf } from './support.ts'
+import { msk } from '../../cdk/constructs/index.ts'
+import { CLUSTER, deployed, network, resourcesOf, SOURCES, statementsOf } from './support.ts'
 
 /** Actions that may stand with the resource "*", and why nothing closer works. */
 const ON_EVERYTHING: Readonly<Record<string, string>> = {
@@ -114,6 +116,30 @@ describe('functions in a VPC', () => {
       },
     })
   })
+})
+
+test('a VPC without security groups of yours gets one that lets nothing in', () => {
+  const { stack, template } = deployed((scope) => ({ vpc: network(scope).vpc }))
+  expect(findings(stack)).toEqual([])
+  for (const { Properties } of Object.values(resourcesOf(template, 'AWS::EC2::SecurityGroup')))
+    expect(Properties).not.toHaveProperty('SecurityGroupIngress')
+})
+
+test('a secret under a key of its own brings the right to decrypt by that key', () => {
+  const { template } = deployed((scope) => {
+    const key = kms.Key.fromKeyArn(
+      scope,
+      'SecretKey',
+      'arn:aws:kms:eu-central-1:111122223333:key/99999999-2222-3333-4444-555555555555',
+    )
+    const scram = secretsmanager.Secret.fromSecretAttributes(scope, 'Login', {
+      secretCompleteArn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:AmazonMSK_login-AbCdEf',
+      encryptionKey: key,
+    })
+    return { source: msk({ clusterArn: CLUSTER, authentication: { scram } }) }
+  })
+  const used = statementsOf(template).filter(({ resources }) => resources.some((resource) => resource.includes('key/9999')))
+  expect(used).toMatchObject([{ role: 'PipelineIngestRole', actions: ['kms:Decrypt'] }])
 })
 
 describe('a destination for what was given up', () => {

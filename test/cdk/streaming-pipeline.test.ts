@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { Duration, RemovalPolicy } from 'aws-cdk-lib'
 import { Match, type Template } from 'aws-cdk-lib/assertions'
 import * as cloudwatchActions from 'aws-cdk-lib/aws-cloudwatch-actions'
@@ -32,6 +33,12 @@ const environmentOf = (template: Template, part: string): Record<string, unknown
 test('logical ids are a contract: another one is another bucket, table or consumer', async () => {
   const ids = Object.entries(resourcesOf(plain.template)).map(([id, { Type }]) => `${Type} ${id}`)
   await expect(`${ids.sort().join('\n')}\n`).toMatchFileSnapshot('logical-ids.txt')
+})
+
+test('the flags that cdk init sets change nothing', () => {
+  const flags = createRequire(import.meta.url)('aws-cdk-lib/recommended-feature-flags.json') as Record<string, unknown>
+  expect(Object.keys(flags).length).toBeGreaterThan(50)
+  expect(deployed({}, flags).template.toJSON()).toEqual(plain.template.toJSON())
 })
 
 describe('what holds data', () => {

@@ -76,8 +76,11 @@ export interface Made {
 }
 
 /** A stack of trades unless options say otherwise; those that need a scope are made in the stack. */
-export function deployed(options: Options | ((scope: Construct) => Options) = {}): Made {
-  const stack = new Stack(new App(), 'Test')
+export function deployed(
+  options: Options | ((scope: Construct) => Options) = {},
+  context: Readonly<Record<string, unknown>> = {},
+): Made {
+  const stack = new Stack(new App({ context }), 'Test')
   const props = typeof options === 'function' ? options(stack) : options
   const made = new StreamingPipeline(stack, 'Pipeline', {
     pipeline: trades,

@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: '2',
     without: 'an append counts only above the trim floor read after it',
     edits: [{ file: 'lib/protocol/staging.ts', find: 'return ours && floorAfter < slot ?', replace: 'return ours ?' }],
-    seeds: [3512],
+    seeds: [1616],
   },
   {
     name: 'trims-tail',
@@ -77,7 +77,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: ') return',
       },
     ],
-    seeds: [44, 114, 115],
+    seeds: [11],
   },
   {
     name: 'takes-timeout-for-success',
@@ -117,7 +117,7 @@ export const MUTANTS: readonly Mutant[] = [
           'const before = (delivery.first ??= { watermark: tail.entry === undefined ? floors.get(delivery) : tail.entry.watermark }).watermark',
       },
     ],
-    seeds: [41],
+    seeds: [310],
   },
   {
     name: 'trusts-any-topic',
@@ -165,7 +165,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return true",
       },
     ],
-    seeds: [110],
+    seeds: [1],
   },
   {
     name: 'touches-every-table',
@@ -211,7 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if ((await appendCheckpoint(runtime, built.body.n, entry)) === undefined) {',
       },
     ],
-    seeds: [13],
+    seeds: [5],
   },
   {
     name: 'deletes-on-suspicion',
@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [25],
+    seeds: [109],
   },
   {
     name: 'ignores-uuid',
@@ -297,7 +297,7 @@ export const MUTANTS: readonly Mutant[] = [
   for (let i = entries.length - 1; i >= 0; i--) if (!there[i]) entries.splice(i, 1)`,
       },
     ],
-    seeds: [40, 62, 91],
+    seeds: [178],
   },
   {
     name: 'halts-when-stale',
@@ -317,7 +317,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'await readStaging(runtime, last)',
       },
     ],
-    seeds: [4124],
+    seeds: [6250],
   },
   {
     name: 'refuses-when-stale',
@@ -394,7 +394,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '',
       },
     ],
-    seeds: [64],
+    seeds: [31],
   },
   {
     name: 'accepts-wrong-clocks',
