@@ -5,7 +5,7 @@ import { provision, type TableChange } from '../lib/runtime/provision.ts'
 import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
 import { assertStagedIsKnown } from '../lib/runtime/staged.ts'
 import { type ProvisionConfig, planForFunctions } from './config.ts'
-import { type Answer, answerTo, type CustomResourceEvent } from './custom-resource.ts'
+import { type Answer, answerTo, type CustomResourceEvent, type Outcome } from './custom-resource.ts'
 import type { Context, Telling } from './telemetry.ts'
 
 /** Tells CloudFormation how a request of its ended. */
@@ -31,20 +31,24 @@ export function provisionHandler(definition: Plan, ports: Ports & Telling, confi
 
   return async (event: Partial<CustomResourceEvent>, context: Context): Promise<readonly TableChange[]> => {
     const { RequestType: request, ResponseURL: url } = event
+    const answer = async (outcome: Outcome): Promise<void> => {
+      if (url !== undefined) await respond(url, answerTo(event, outcome))
+    }
     ports.telemetry.begin(context)
+    let changes: readonly TableChange[] = []
     try {
       // Tables and logs outlive the stack.
-      const changes = request === 'Delete' ? [] : await provisioned()
+      if (request !== 'Delete') changes = await provisioned()
       ports.telemetry.info('provisioned', { request: request ?? 'none', tables: textOf(changes) })
-      if (url !== undefined) await respond(url, answerTo(event, { status: 'SUCCESS', data: { Tables: textOf(changes) } }))
-      return changes
     } catch (error) {
       ports.telemetry.error(error)
       if (url === undefined) throw error
-      const reason = error instanceof FrazilError ? error.message : `Bug: ${messageOf(error)}`
-      await respond(url, answerTo(event, { status: 'FAILED', reason }))
+      await answer({ status: 'FAILED', reason: error instanceof FrazilError ? error.message : `Bug: ${messageOf(error)}` })
       return []
     }
+    // Outside: what cannot be answered is not answered with FAILED, for it was done.
+    await answer({ status: 'SUCCESS', data: { Tables: textOf(changes) } })
+    return changes
   }
 }
 

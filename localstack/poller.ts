@@ -26,13 +26,16 @@ export interface PollerOptions {
   /** @default a new one */
   readonly consumerGroup?: string
   readonly onInvocation?: (report: InvocationReport) => void
+  /** What the function said when it failed: the same records come again. */
+  readonly onFunctionError?: (payload: string) => void
 }
 
 /**
  * The local mapping, set as the deployed one is: batch size, window, partial responses. Of the deployed one an emulator keeps
  * neither topic nor brokers. Undefined as long as the stack has no mapping.
  */
-export async function startPoller({ lambda, stack, topic, ...options }: PollerOptions): Promise<Mapping | undefined> {
+export async function startPoller(poller: PollerOptions): Promise<Mapping | undefined> {
+  const { lambda, stack, topic, onFunctionError, ...options } = poller
   const deployed = await deployedMapping(lambda, stack)
   if (deployed?.FunctionArn === undefined) return undefined
   const { FunctionArn: functionName, FunctionResponseTypes: responses = [] } = deployed
@@ -48,7 +51,9 @@ export async function startPoller({ lambda, stack, topic, ...options }: PollerOp
     ...(responses.includes('ReportBatchItemFailures') && { provisioned: { partialResponses: true, bisect: true } }),
     async invoke(event) {
       const answer = await lambda.send(new InvokeCommand({ FunctionName: functionName, Payload: event }))
-      return { functionError: answer.FunctionError, payload: answer.Payload?.transformToString() ?? 'null' }
+      const payload = answer.Payload?.transformToString() ?? 'null'
+      if (answer.FunctionError !== undefined) onFunctionError?.(payload)
+      return { functionError: answer.FunctionError, payload }
     },
   })
 }
@@ -80,6 +85,7 @@ async function main(): Promise<void> {
     consumerGroup: `frazil-poller-${stack}-${topic}`,
     onInvocation: ({ records, payloadBytes, attempt, durationMs, outcome }) =>
       console.log(JSON.stringify({ records, payloadBytes, attempt, durationMs: Math.round(durationMs), outcome })),
+    onFunctionError: (payload) => console.error(`a call failed: ${payload}`),
   }
 
   let mapping: Mapping | undefined

@@ -81,10 +81,9 @@ export async function stopPoller(places: Places): Promise<void> {
   const pid = runningPoller(places)
   if (pid !== undefined) {
     process.kill(pid, 'SIGTERM')
-    for (let waitedMs = 0; runningPoller(places) !== undefined; waitedMs += LOOK_EVERY_MS) {
-      if (waitedMs >= POLLER_STOP_MS) process.kill(pid, 'SIGKILL')
-      await delay(LOOK_EVERY_MS)
-    }
+    const began = performance.now()
+    while (runningPoller(places) !== undefined && performance.now() - began < POLLER_STOP_MS) await delay(LOOK_EVERY_MS)
+    if (runningPoller(places) !== undefined) process.kill(pid, 'SIGKILL')
   }
   rmSync(pollerPid(places), { force: true })
 }

@@ -50,6 +50,12 @@ interface State {
   readonly nextStartMs: number
 }
 
+/** What lies in the stack's directory, the broker's own apart. */
+const ASSEMBLY = 'cdk.out'
+const TRADES = 'trades.ndjson'
+const STATE = 'state.json'
+const MADE = ['ministack', ASSEMBLY, `${ASSEMBLY}.outputs.json`, TRADES, STATE, 'poller.log']
+
 const repo = join(import.meta.dirname, '..')
 
 async function start(places: Places, count: number, compose: boolean): Promise<void> {
@@ -59,7 +65,7 @@ async function start(places: Places, count: number, compose: boolean): Promise<v
   else await startServices(places)
   mkdirSync(places.dir, { recursive: true })
   say('Deploying cdk/app.ts …')
-  const assembly = join(places.dir, 'cdk.out')
+  const assembly = join(places.dir, ASSEMBLY)
   const partitions = `${TOPIC}=${PARTITIONS}`
   await synthesize({ assembly, env, context: { brokers: places.brokers, secretArn: SECRET, partitions, withoutAlarms } })
   await bootstrap({ assembly, env })
@@ -118,17 +124,18 @@ async function stop(places: Places): Promise<void> {
   await stopPoller(places)
   service(places, 'ministack', 'stop')
   service(places, 'kafka', 'destroy')
-  rmSync(places.dir, { recursive: true, force: true })
+  // By name: the directory may be somebody's who has more in it.
+  for (const name of MADE) rmSync(join(places.dir, name), { recursive: true, force: true })
 }
 
-const stateFile = ({ dir }: Places): string => join(dir, 'state.json')
+const stateFile = ({ dir }: Places): string => join(dir, STATE)
 
 /** Each call's trades follow those of the one before, so that they are not late. */
 async function produceTrades(places: Places, count: number): Promise<void> {
   const text = readText(stateFile(places))
   const last: State = text === '' ? { calls: 0, nextStartMs: 0 } : JSON.parse(text)
   const startMs = Math.max(last.nextStartMs, Date.now() - SPAN_MS)
-  const file = join(places.dir, 'trades.ndjson')
+  const file = join(places.dir, TRADES)
   const out = openSync(file, 'w')
   for (const chunk of generateTrades({ count, seed: last.calls + 1, startMs, spanMs: SPAN_MS, ...SHARES })) writeSync(out, chunk)
   closeSync(out)

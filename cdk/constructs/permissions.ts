@@ -104,12 +104,15 @@ function objectRight(places: Places, more: readonly string[], why: string): Righ
   }
 }
 
-/** S3 matches `s3:prefix` with the key that was asked for, too, when it decides between "not there" and "denied". */
+/**
+ * S3 asks for this right also to decide whether a key that is not there is "not there" or "denied". Whether it then has a prefix
+ * to match is not documented, so the condition holds where it has none.
+ */
 function listRight({ stores }: Places, prefixes: readonly string[]): Right {
   return {
     actions: ['s3:ListBucket'],
     on: [stores.bucket.bucketArn],
-    when: { StringLike: { 's3:prefix': prefixes.map((prefix) => `${prefix}*`) } },
+    when: { StringLikeIfExists: { 's3:prefix': prefixes.map((prefix) => `${prefix}*`) } },
     why: 'Without it S3 says "denied" where nothing is.',
   }
 }

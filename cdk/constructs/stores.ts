@@ -142,6 +142,7 @@ function makeDatabase(scope: Construct, { namespace, removalPolicy }: StoresOpti
     catalogId: Stack.of(scope).account,
     databaseInput: { name: namespace, description: 'Iceberg tables of Frazil', locationUri: `${warehouse}${namespace}` },
   })
-  database.applyRemovalPolicy(removalPolicy)
+  // Its name is no name that CloudFormation made up: left behind by a first deployment that failed, it would fail the next one.
+  database.applyRemovalPolicy(removalPolicy === RemovalPolicy.RETAIN ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : removalPolicy)
   return database
 }

@@ -1,10 +1,9 @@
-import { commitUnknown, corrupt, isKind } from '../errors.ts'
+import { commitUnknown, corrupt, type FrazilError, isKind } from '../errors.ts'
 import { appendFiles } from '../iceberg/append.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { lookup } from '../lookup.ts'
-import type { TableDescription } from '../ports/catalog.ts'
 import {
   decideApply,
   formatMarker,
@@ -129,6 +128,7 @@ async function applyTable(
   const id = tableId(runtime, name)
   const { need } = body.tables[name]
   const pipeline = runtime.plan.name
+  let lost: FrazilError | undefined
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
     if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
     const table = attempt === 0 && found !== undefined ? found : await load(runtime, name)
@@ -149,8 +149,10 @@ async function applyTable(
       summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
       properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
     })
-    if (!(await swap(runtime, table, next.location))) {
+    const swap = await tried(() => runtime.ports.catalog.swap(table.id, table.pointer, next.location))
+    if (!swap.done) {
       swaps.lost++
+      lost = swap.error
       continue
     }
     swaps.metadataBytes = Math.max(swaps.metadataBytes ?? 0, next.metadataBytes)
@@ -158,24 +160,27 @@ async function applyTable(
     return true
   }
   throw commitUnknown(
-    `Cannot commit checkpoint ${need} to table ${id.namespace}.${id.name}: lost ${MAX_SWAP_ATTEMPTS} swaps. The next commit goes on from here.`,
+    `Cannot commit checkpoint ${need} to table ${id.namespace}.${id.name}: lost ${MAX_SWAP_ATTEMPTS} swaps to ${lostTo(lost)}. The next commit goes on from here.`,
+    { cause: lost },
   )
 }
 
-/** True only when the swap certainly happened; a lost or unknown one is looked at again. */
-export async function swap(
-  runtime: Runtime,
-  table: LoadedTable,
-  location: string,
-  description?: TableDescription,
-): Promise<boolean> {
+/** What became of one try. `error`: of one whose outcome nobody knows, or that the catalog did not take. */
+export type Tried = { readonly done: true } | { readonly done: false; readonly error?: FrazilError }
+
+/** `done` only when the change of the catalog certainly happened; a lost or unknown one is looked at again. */
+export async function tried(change: () => Promise<boolean>): Promise<Tried> {
   try {
-    return await runtime.ports.catalog.swap(table.id, table.pointer, location, description)
+    return (await change()) ? { done: true } : { done: false }
   } catch (error) {
-    if (isKind(error, 'CommitUnknown', 'Unavailable')) return false
+    if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: false, error }
     throw error
   }
 }
+
+/** What tries were lost to, in words. */
+export const lostTo = (error: FrazilError | undefined): string =>
+  error === undefined ? 'others' : `what the catalog says: ${error.message.replace(/\.$/, '')}`
 
 function filesOf(body: Body, name: string): readonly DataFileJson[] {
   return (body.intents[name] ?? []).flatMap((intent) => intent.files)

@@ -7,13 +7,15 @@ import { metadataLocation, nextVersion } from '../iceberg/paths.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { foreignTable, formatMarker, markerProperty } from '../protocol/marker.ts'
-import { dueTables, swap, type Tables } from './apply.ts'
+import { dueTables, type Tables, tried } from './apply.ts'
 import { type Last, lastCheckpoint } from './checkpoints.ts'
 import { openPartitions } from './open-partitions.ts'
 import { type Runtime, refuseTable, tableId, tableLocation } from './runtime.ts'
 
 /** Creations and swaps tried for one table. */
 const MAX_ATTEMPTS = 10
+/** Of these, ones that the catalog or a store did not answer or did not take: they take long. One more ends it. */
+const MAX_FAILURES = 2
 /** First pause after a lost one, doubled each time. */
 const BACKOFF_MS = 20
 
@@ -132,6 +134,13 @@ const columnsText = (fields: Fields): string => fields.map(columnText).join(', '
 async function carryOut(runtime: Runtime, planned: PlannedTable): Promise<TableChange> {
   const { plan, uuid } = planned
   let { verdict } = planned
+  let failures = 0
+  /** True: done. False: look again. */
+  const carried = async (change: () => Promise<boolean>): Promise<boolean> => {
+    const outcome = await tried(change)
+    if (!outcome.done && outcome.error !== undefined && ++failures > MAX_FAILURES) throw outcome.error
+    return outcome.done
+  }
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (attempt > 0) {
       await runtime.ports.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
@@ -143,10 +152,12 @@ async function carryOut(runtime: Runtime, planned: PlannedTable): Promise<TableC
       case 'Refuse':
         throw verdict.error
       case 'Make':
-        if (await makeTable(runtime, plan)) return changeOf(planned)
+        if (await carried(() => makeTable(runtime, plan))) return changeOf(planned)
         break
-      case 'Add':
-        if (await addTo(runtime, verdict.table, verdict.columns)) return changeOf({ ...planned, verdict })
+      case 'Add': {
+        const { table, columns } = verdict
+        if (await carried(() => addTo(runtime, table, columns))) return changeOf({ ...planned, verdict })
+      }
     }
   }
   const { namespace, name } = tableId(runtime, plan.name)
@@ -175,14 +186,14 @@ function makeTable(runtime: Runtime, plan: TablePlan): Promise<boolean> {
   return createTable({ catalog, objects, random, id: tableId(runtime, plan.name), metadata })
 }
 
-/** One swap. False: it was lost, or nobody knows. */
+/** One swap. False: it was lost. */
 async function addTo(runtime: Runtime, table: LoadedTable, columns: Fields): Promise<boolean> {
   const { objects, random, clock } = runtime.ports
   const { metadataLocation: baseLocation } = table.pointer
   const metadata = addColumns({ base: table.metadata, baseLocation, columns, nowMs: clock.now() })
   const location = metadataLocation(metadata, nextVersion(baseLocation), random.uuid())
   await objects.put(location, [serializeMetadata(metadata)])
-  if (!(await swap(runtime, table, location, descriptionOf(metadata)))) return false
+  if (!(await runtime.ports.catalog.swap(table.id, table.pointer, location, descriptionOf(metadata)))) return false
   runtime.metadata.set(location, metadata)
   return true
 }

@@ -48,15 +48,17 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }))
 const TRIES = 4
 /** Swaps tried for one table by the commit loop of lib/runtime/apply.ts. */
 const SWAPS = 10
+/** Creations of a table that provisioning tries when they fail. */
+const CREATIONS = 3
 
 /** What passes, and how many tries of a call meet it. */
-const PASSING: readonly { kind: string; fault: Fault; times: number; unknown?: true; writesOnly?: true }[] = [
+const PASSING: readonly { kind: string; fault: Fault; times: number; writesOnly?: true }[] = [
   { kind: 'throttled twice', fault: refusing(THROTTLED), times: 2 },
-  { kind: 'failing twice', fault: refusing(FAILING), times: 2, unknown: true },
-  { kind: 'cut off twice', fault: CUT_OFF, times: 2, unknown: true },
+  { kind: 'failing twice', fault: refusing(FAILING), times: 2 },
+  { kind: 'cut off twice', fault: CUT_OFF, times: 2 },
   { kind: 'in conflict twice', fault: refusing(CONFLICTING), times: 2, writesOnly: true },
-  { kind: 'done, and its answer lost', fault: ANSWER_LOST, times: 1, unknown: true },
-  { kind: 'too late, and done after all', fault: TOO_LATE, times: 1, unknown: true },
+  { kind: 'done, and its answer lost', fault: ANSWER_LOST, times: 1 },
+  { kind: 'too late, and done after all', fault: TOO_LATE, times: 1 },
 ]
 /** What stays until somebody acts. */
 const LASTING: readonly { kind: string; fault: Fault; unknown?: true }[] = [
@@ -71,10 +73,10 @@ interface Told {
   readonly right: string
   readonly writes?: true
   /**
-   * Who repeats it. `sdk`: within the call's budget. `loop`: it is tried once, and the commit loop looks what became of it.
-   * `caller`: it is tried once, the function fails, and whoever calls it again finds what became of it.
+   * Who repeats it. `sdk`: within the call's budget. `commit`, `provision`: it is tried once, and their loop looks what became of
+   * it before it tries again.
    */
-  readonly repeats: 'sdk' | 'loop' | 'caller'
+  readonly repeats: 'sdk' | 'commit' | 'provision'
 }
 const CALLS: Readonly<Record<string, Told>> = {
   'DynamoDB.Query': { says: /^Cannot read log \S+ in table \S+: /, right: 'dynamodb:Query', repeats: 'sdk' },
@@ -96,16 +98,16 @@ const CALLS: Readonly<Record<string, Told>> = {
   'Glue.UpdateTable': {
     says: /^Cannot update table \S+ in Glue: /,
     right: 'glue:UpdateTable',
-    repeats: 'loop',
+    repeats: 'commit',
     writes: true,
   },
   'Glue.CreateTable': {
     says: /^Cannot create table \S+ in Glue: /,
     right: 'glue:CreateTable',
-    repeats: 'caller',
+    repeats: 'provision',
     writes: true,
   },
-  'Glue.CreateDatabase': { says: /^Cannot create database \S+ in Glue: /, right: 'glue:CreateDatabase', repeats: 'caller' },
+  'Glue.CreateDatabase': { says: /^Cannot create database \S+ in Glue: /, right: 'glue:CreateDatabase', repeats: 'provision' },
 }
 
 /** What a creation is called that may have happened. A database that is there already is no error, so of one it does not matter. */
@@ -339,15 +341,9 @@ describe.concurrent('a fault', () => {
       await scene.afterEach?.()
     })
 
-    for (const { kind, fault, times, unknown } of PASSING.filter(({ writesOnly }) => !writesOnly || writes))
-      test(`${kind}: ${repeats === 'caller' ? 'told, and done when called again' : 'repeated, and done'}`, alone, async () => {
-        const { answer, payload, faulted, triesOfCalls } = await callWith((proxy) => proxy.inject(call, fault, times))
-        if (repeats === 'caller') {
-          const { errorType, errorMessage } = failed(answer)
-          expect([errorType, errorMessage]).toEqual([kindOf(call, unknown), expect.stringMatching(says)])
-          expect([faulted, Math.max(...triesOfCalls)]).toEqual([1, 1])
-          return again(payload)
-        }
+    for (const { kind, fault, times } of PASSING.filter(({ writesOnly }) => !writesOnly || writes))
+      test(`${kind}: repeated, and done`, alone, async () => {
+        const { answer, faulted, triesOfCalls } = await callWith((proxy) => proxy.inject(call, fault, times))
         succeeded(answer)
         expect([faulted, Math.max(...triesOfCalls)]).toEqual([times, repeats === 'sdk' ? 1 + times : 1])
         await scene.afterEach?.()
@@ -359,7 +355,8 @@ describe.concurrent('a fault', () => {
         const { errorType, errorMessage } = failed(answer)
         expect(triesOfCalls.reduce((sum, tries) => sum + tries, 0)).toBe(faulted)
         expect(Math.max(...triesOfCalls)).toBe(budget)
-        if (repeats === 'loop') {
+        if (repeats === 'provision') expect(triesOfCalls.length).toBe(CREATIONS)
+        if (repeats === 'commit') {
           expect(triesOfCalls.length).toBe(SWAPS)
           expect([errorType, errorMessage]).toEqual(['CommitUnknown', expect.stringContaining(`lost ${SWAPS} swaps`)])
         } else expect([errorType, errorMessage]).toEqual([kindOf(call, unknown), expect.stringMatching(says)])

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { CreateFunctionCommand, DeleteFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { lambdaEvents } from '../../bench/lambda-events.ts'
@@ -135,7 +135,7 @@ describe("ministack's own Lambda", () => {
    * on to functions, and ours refuse those of Frazil's that they do not know.
    */
   function zipOf(kind: 'ingest' | 'commit'): Uint8Array {
-    const home = dirname(bundles[kind].file)
+    const home = deployment.folder(kind)
     const known = JSON.stringify(Object.keys(deployment.environment[kind]))
     writeFileSync(
       join(home, 'start.mjs'),
@@ -144,7 +144,7 @@ export const { handler } = await import('./index.mjs')
 `,
     )
     const zip = join(dir, `${kind}.zip`)
-    execFileSync('python3', ['-m', 'zipfile', '-c', zip, 'start.mjs', 'index.mjs'], { cwd: home })
+    execFileSync('python3', ['-m', 'zipfile', '-c', zip, 'start.mjs', 'index.mjs', 'plan.mjs'], { cwd: home })
     return readFileSync(zip)
   }
 

@@ -10,6 +10,7 @@ import * as sns from 'aws-cdk-lib/aws-sns'
 import * as sqs from 'aws-cdk-lib/aws-sqs'
 import { describe, expect, test } from 'vitest'
 import { ALARMS } from '../../cdk/constructs/alarms.ts'
+import { commitConfig, DEFAULT_MAX_CHECKPOINT_BYTES, ingestConfig, provisionConfig } from '../../functions/config.ts'
 import { METRICS, type MetricName } from '../../functions/metrics.ts'
 import { column, kafka, pipeline, seconds, timestampMillis } from '../../lib/index.ts'
 import { BROKERS, CLUSTER, deployed, network, resourcesOf, SOURCES, shown, twoTopics } from './support.ts'
@@ -43,15 +44,11 @@ test('the flags that cdk init sets change nothing', () => {
 
 describe('what holds data', () => {
   test('stays when the stack goes, or when it would be replaced', () => {
-    const types = [
-      'AWS::KMS::Key',
-      'AWS::S3::Bucket',
-      'AWS::S3::BucketPolicy',
-      'AWS::DynamoDB::Table',
-      'AWS::Glue::Database',
-      'AWS::Logs::LogGroup',
-    ]
+    const types = ['AWS::KMS::Key', 'AWS::S3::Bucket', 'AWS::S3::BucketPolicy', 'AWS::DynamoDB::Table', 'AWS::Logs::LogGroup']
     for (const type of types) plain.template.allResources(type, { DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' })
+    // Of a name of our own: what a first deployment that failed left behind would be in the way of the next.
+    const database = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' }
+    plain.template.allResources('AWS::Glue::Database', database)
   })
 
   test('goes where that is wanted, and is then not protected either', () => {
@@ -185,6 +182,23 @@ describe('functions', () => {
       'FRAZIL_STAGING',
       'FRAZIL_WAREHOUSE',
     ])
+  })
+
+  test('read what they are told', () => {
+    const { template } = deployed((scope) => ({
+      bucket: s3.Bucket.fromBucketName(scope, 'Lake', 'lake'),
+      logTable: dynamodb.Table.fromTableName(scope, 'Logs', 'frazil'),
+      pollers: { minimum: 1, maximum: 1 },
+    }))
+    const of = (part: string) => environmentOf(template, part) as Record<string, string>
+    const both = { logTable: 'frazil', staging: 's3://lake/.frazil/staging/', partitions: { trades: 4 } }
+    expect(ingestConfig(of('Ingest'))).toEqual({ ...both, partialResponses: true })
+    expect(provisionConfig(of('Provision'))).toEqual({ ...both, warehouse: 's3://lake/' })
+    expect(commitConfig(of('Commit'))).toEqual({
+      ...both,
+      warehouse: 's3://lake/',
+      maxCheckpointBytes: DEFAULT_MAX_CHECKPOINT_BYTES,
+    })
   })
 
   test('get the variables of an emulator', () => {

@@ -8,21 +8,29 @@ import { checkout, follow, session } from './session.ts'
 const NOT_RUN = [
   'CONTRIBUTING.md: bash test/services/ministack.sh start        # S3, DynamoDB, Glue, Lambda on 127.0.0.1:14566, in memory',
   'CONTRIBUTING.md: npm ci              # everything, Node 24 among it',
-  'README.md: frazil run my/trades.ts --brokers localhost:9092 --catalog glue --warehouse s3://my-lake/house',
   'README.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse my/warehouse',
   'README.md: npm ci && npm run demo',
   'README.md: npm ci && npm test',
   'README.md: npm rebuild node --ignore-scripts=false',
+  "docs/how-to/deploy.md: aws lambda list-event-source-mappings --function-name INGEST --query 'EventSourceMappings[].[State,LastProcessingResult]'",
+  'docs/how-to/deploy.md: npx cdk deploy',
+  'docs/how-to/deploy.md: npx cdk deploy -c brokers=broker-1.example.com:9096,broker-2.example.com:9096 -c secretArn=arn:aws:secretsmanager:… -c partitions=trades=12',
+  'docs/how-to/deploy.md: npx cdk deploy -c clusterArn=arn:aws:kafka:eu-central-1:111122223333:cluster/trading/5d1f… -c partitions=trades=12',
+  'docs/how-to/operate.md: frazil plan trades.ts --catalog glue --warehouse s3://my-lake/house --log-table TABLE',
+  'docs/how-to/operate.md: frazil query "SELECT reason, kafka_partition, count(*) AS n, min(kafka_offset) AS first, max(kafka_offset) AS last',
+  'docs/how-to/read-from-kafka.md: chmod 600 my/client.properties',
   'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers broker-1:9092,broker-2:9092 --warehouse my/trades-from-kafka',
   'docs/how-to/read-from-kafka.md: frazil run my/trades.ts --brokers localhost:9092 --warehouse my/trades-from-kafka --until-end',
   'docs/how-to/run-against-aws.md: bash test/services/ministack.sh start',
   'docs/how-to/run-against-aws.md: export AWS_REGION=eu-central-1',
+  'docs/how-to/run-the-stack-locally.md: export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test',
+  'docs/how-to/run-the-stack-locally.md: npm run stack',
 ]
 /** Pages whose `sh smoke` blocks `npm run smoke` runs, since they install from the registry. */
-const RUN_BY_SMOKE = ['docs/how-to/use-in-your-own-project.md']
+const RUN_BY_SMOKE = ['docs/how-to/deploy.md', 'docs/how-to/use-in-your-own-project.md']
 /** Pages whose `sh aws` blocks run against an emulator: `run-against-aws.services.test.ts`, by `npm run test:services`. */
 const RUN_WITH_AWS = ['docs/how-to/run-against-aws.md']
-const INFOS = ['', 'sh', 'sh not-run', 'sh smoke', 'sh aws', 'output', 'json', 'python', 'mermaid']
+const INFOS = ['', 'sh', 'sh not-run', 'sh smoke', 'sh aws', 'output', 'json', 'python', 'sql', 'mermaid']
 
 describe('a reader who tries every page, in order, in one checkout', () => {
   const dir = checkout()
@@ -37,8 +45,8 @@ describe('a reader who tries every page, in order, in one checkout', () => {
 
   test.each(runnable)('gets from %s what it says', (page) => follow(dir, page, 'sh'))
 
-  test('finds all that it wrote in my/', () => {
-    expect(readdirSync(dir).filter((name) => !before.includes(name))).toEqual(['my'])
+  test('finds all that it wrote in my/, and what cdk made in its own', () => {
+    expect(readdirSync(dir).filter((name) => !before.includes(name))).toEqual(['cdk.out', 'my'])
   })
 
   test('still passes the format and lint check', async () => {

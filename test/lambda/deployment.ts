@@ -27,6 +27,8 @@ export interface Deployment {
   readonly environment: Readonly<Record<FunctionName, Readonly<Record<string, string>>>>
   /** The stores, without the gateway. */
   readonly ports: Ports
+  /** Where the function's files are, those of its zip, with its tables in the namespace of this deployment. */
+  folder(kind: FunctionName): string
   /** Functions whose calls to AWS go by the gateway. */
   start(kind: FunctionName, options?: Partial<FunctionOptions>): LambdaFunction
   /** Rows of a table, read from the files that its metadata names. */
@@ -67,6 +69,11 @@ export async function deploy(
   const withTables = { ...shared, FRAZIL_WAREHOUSE: `s3://${bucket}/tables/` }
   const environment = { ingest: shared, commit: withTables, provision: withTables }
   const own: Partial<Record<string, string>> = {}
+  const fileOf = (kind: FunctionName): string => {
+    const file = own[kind]
+    if (file === undefined) throw new Error(`no bundle of ${kind} was deployed`)
+    return file
+  }
   for (const [kind, file] of Object.entries(files)) own[kind] = await inNamespace(file, namespace)
   const started: LambdaFunction[] = []
   const load = (name: string) => loadTable(catalog, objects, { namespace, name })
@@ -75,13 +82,12 @@ export async function deploy(
     environment,
     ports: { log, objects, catalog, random: systemRandom, clock: systemClock, broker: undefined },
     start(kind, options = {}) {
-      const file = own[kind]
-      if (file === undefined) throw new Error(`no bundle of ${kind} was deployed`)
-      const all = { ...options, file, environment: { ...environment[kind], ...options.environment } }
+      const all = { ...options, file: fileOf(kind), environment: { ...environment[kind], ...options.environment } }
       const made = lambdaFunction(all)
       started.push(made)
       return made
     },
+    folder: (kind) => dirname(fileOf(kind)),
     async rows(name) {
       const table = await load(name)
       const rows: Record<string, unknown>[] = []

@@ -142,6 +142,7 @@ try {
     onInvocation: ({ outcome }) => {
       calls[outcome]++
     },
+    onFunctionError: (payload) => say(`a call failed, and comes again: ${payload}`),
   })
   expect(mapping !== undefined, 'a mapping')
   await send()

@@ -49,7 +49,7 @@ passed=0
 failed=0
 
 finish() {
-  [ ! -d "$WORK/stack" ] || stack stop >&2 || true
+  [ ! -d "$WORK/stack/kafka" ] || stack stop >&2 || true
   for service in kafka ministack dynamodb-local; do "$SERVICES_SRC/$service.sh" stop >&2 || true; done
   if [ "$failed" = 0 ]; then rm -rf "$WORK"; else echo "kept: $WORK" >&2; fi
 }
@@ -170,7 +170,6 @@ if step 'cdk bootstraps, deploys, updates, is refused and destroys' node test/se
     "$PY" "$SERVICES_SRC/read_deployed.py" "$WORK/deployed.expected" || true
 fi
 step 'npm run stack deploys and shows tables' stack start --count 20000 || true
-step 'npm run stack again deploys nothing new and adds rows' stack start --count 20000 || true
 step 'npm run stack:stop ends it' stack stop || true
 step 'the compose file names what there is' "$FRAZIL_SERVICES/venv-ministack/bin/python" "$SERVICES_SRC/test_compose.py" || true
 

@@ -110,7 +110,12 @@ export async function committer(world: World, actor: Actor): Promise<void> {
   }
 }
 
-export async function repeat(world: World, actor: Actor, what: string, run: (runtime: Runtime) => Promise<unknown>): Promise<void> {
+export async function repeat(
+  world: World,
+  actor: Actor,
+  what: string,
+  run: (runtime: Runtime) => Promise<unknown>,
+): Promise<void> {
   await untilProvisioned(world, actor)
   while (!world.stop) {
     await invoke(world, actor, what, world.scenario.timeoutMs, run)

@@ -161,8 +161,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/runtime/apply.ts',
-        find: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return false",
-        replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return true",
+        find: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: false, error }",
+        replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: true }",
       },
     ],
     seeds: [1],
