@@ -210,7 +210,10 @@ export class StreamingPipeline extends Construct {
     environment: Readonly<Record<string, string>>,
   ): lambda.Function {
     const { source, pollers, onFailure, ingestMemoryMb = 512, ingestTimeout = Duration.seconds(60) } = props
-    const made = makeFunction(this, 'Ingest', this.#shared, {
+    // A function for each way to answer, so that a change between them is one update of the mapping: were it one function, it would
+    // for some moments answer by partition to a mapping that takes every answer for success, and lose what it did not stage.
+    const id = pollers === undefined ? 'Ingest' : 'IngestByPartition'
+    const made = makeFunction(this, id, this.#shared, {
       description: `Stages records of pipeline ${this.#plan.name}`,
       code: this.#code('ingest'),
       memoryMb: ingestMemoryMb,
@@ -223,7 +226,7 @@ export class StreamingPipeline extends Construct {
       // Only together with ReportBatchItemFailures of the mapping, which only a provisioned one has.
       environment: { ...environment, ...(pollers === undefined ? {} : { FRAZIL_PARTIAL_RESPONSES: '1' }) },
     })
-    this.node.findChild('Ingest').node.addDependency(this.#tables)
+    this.node.findChild(id).node.addDependency(this.#tables)
     return made
   }
 

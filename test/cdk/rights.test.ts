@@ -165,7 +165,7 @@ describe('a destination for what was given up', () => {
     const known = plain.map((statement) => JSON.stringify(statement))
     const added = statementsOf(template).filter((statement) => !known.includes(JSON.stringify(statement)))
     expect(added.flatMap((statement) => statement.actions)).toEqual(actions)
-    expect(added.map(({ role }) => role)).toEqual(added.map(() => 'PipelineIngestRole'))
+    expect(added.map(({ role }) => role)).toEqual(added.map(() => 'PipelineIngestByPartitionRole'))
     expect(findings(stack)).toEqual([])
   })
 })

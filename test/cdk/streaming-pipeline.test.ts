@@ -192,7 +192,7 @@ describe('functions', () => {
     }))
     const of = (part: string) => environmentOf(template, part) as Record<string, string>
     const both = { logTable: 'frazil', staging: 's3://lake/.frazil/staging/', partitions: { trades: 4 } }
-    expect(ingestConfig(of('Ingest'))).toEqual({ ...both, partialResponses: true })
+    expect(ingestConfig(of('IngestByPartition'))).toEqual({ ...both, partialResponses: true })
     expect(provisionConfig(of('Provision'))).toEqual({ ...both, warehouse: 's3://lake/' })
     expect(commitConfig(of('Commit'))).toEqual({
       ...both,
@@ -344,8 +344,16 @@ describe('an event source mapping', () => {
     })
     expect(mapping).not.toHaveProperty('MaximumRecordAgeInSeconds')
     expect(mapping).not.toHaveProperty('DestinationConfig')
-    expect(environmentOf(template, 'Ingest').FRAZIL_PARTIAL_RESPONSES).toBe('1')
+    expect(environmentOf(template, 'IngestByPartition').FRAZIL_PARTIAL_RESPONSES).toBe('1')
     expect(environmentOf(template, 'Commit')).not.toHaveProperty('FRAZIL_PARTIAL_RESPONSES')
+  })
+
+  test('goes to another function when the way of answering changes, by one update of the same mapping', () => {
+    const { template } = deployed({ pollers: { minimum: 1, maximum: 1 } })
+    const ids = (of: Template) => Object.keys(resourcesOf(of, 'AWS::Lambda::EventSourceMapping'))
+    expect(ids(template)).toEqual(ids(plain.template))
+    expect(shown(mappingOf(plain.template).FunctionName)).toMatch(/^<PipelineIngestFunction/)
+    expect(shown(mappingOf(template).FunctionName)).toMatch(/^<PipelineIngestByPartitionFunction/)
   })
 
   test('gives up on a batch only for who accepts the loss', () => {
