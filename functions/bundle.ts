@@ -142,8 +142,9 @@ async function main(): Promise<void> {
   console.log(JSON.stringify(Object.fromEntries(shown), null, 2))
 }
 
+// Without await: a project of CommonJS cannot load a module that waits at its top.
 if (import.meta.main)
-  await main().catch((error) => {
+  void main().catch((error) => {
     console.error(error instanceof FrazilError ? error.message : error)
     process.exitCode = 2
   })

@@ -38,6 +38,7 @@ try {
   }
   const tarball = readdirSync(project).find((name) => name.endsWith('.tgz'))
   check('the tarball', tarball, `frazil-${versionOf(join(ROOT, 'package.json'))}.tgz`)
+  step('a project of CommonJS', `node --input-type=commonjs --eval "require('frazil/cdk').StreamingPipeline.name"`)
   const ratio = startupRatio(join(project, 'node_modules/frazil/dist/lib/cli/main.js'))
   check(`--version within ${MAX_STARTUP_RATIO} times what Node takes`, ratio < MAX_STARTUP_RATIO, true)
   console.log('pack smoke: all well')

@@ -135,6 +135,17 @@ export function sortOrderOf(fields: Fields, sortBy: readonly SortField[]): SortO
   }
 }
 
+/** A sort order as the plan writes one. Throws `Refused` for one by anything but columns. */
+export function sortByOf(order: SortOrder | undefined, schema: IcebergSchema): readonly SortField[] {
+  return (order?.fields ?? []).map(({ transform, direction, 'source-id': source }) => {
+    if (transform !== 'identity')
+      throw refused(
+        `Cannot write in the order of ${transform}: expected columns as they are. Use a version of frazil that knows it.`,
+      )
+    return { column: sourceField(schema, source).name, direction }
+  })
+}
+
 /**
  * The Iceberg type of a partition field's values. Any transform may be asked for, also those we cannot compute: reading a
  * foreign table needs only its type.

@@ -7,6 +7,8 @@ export interface SliceRef {
   /** `table:<name>` or `state:<operator>` */
   readonly target: string
   readonly rows: number
+  /** Of a slice of state: which meaning of the operator it was folded by (protocol rule 19). */
+  readonly fingerprint?: string
   /** Bytes from the start of the segment (or of the inline bytes). */
   readonly offset: number
   readonly length: number

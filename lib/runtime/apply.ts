@@ -85,13 +85,13 @@ export async function applyTables(
   return true
 }
 
-function load(runtime: Runtime, name: string): Promise<LoadedTable | undefined> {
+export function load(runtime: Runtime, name: string): Promise<LoadedTable | undefined> {
   const { catalog, objects } = runtime.ports
   return loadTable(catalog, objects, tableId(runtime, name), runtime.metadata)
 }
 
-/** Undefined: the checkpoint at hand is not the last any more. */
-async function judge(
+/** Whether `last` is applied to a table. Undefined: it is not the last any more. Throws `Refused` as `dueTables` does. */
+export async function judge(
   runtime: Runtime,
   name: string,
   table: LoadedTable | undefined,

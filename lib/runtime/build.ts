@@ -2,13 +2,14 @@ import type { Batch } from '../columns/batch.ts'
 import { corrupt, isKind, refused } from '../errors.ts'
 import type { DataFileJson } from '../iceberg/data-file.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
-import { lookup } from '../lookup.ts'
+import type { TablePlan } from '../pipeline/plan.ts'
 import { assertSucceeds, type Intent, type PartitionProgress, type TableProgress } from '../protocol/checkpoint.ts'
 import type { StagingEntry } from '../protocol/staging.ts'
 import { finish, mergePartials } from '../stream/aggregate.ts'
 import { decodeSlice } from '../stream/slice.ts'
 import type { Tables } from './apply.ts'
 import type { Body, Last } from './checkpoints.ts'
+import { droppedTable } from './dropped-table.ts'
 import { objectRange } from './object-range.ts'
 import type { Taken } from './read-staging.ts'
 import { type Runtime, tableId } from './runtime.ts'
@@ -44,21 +45,32 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
   for (const { source, partition, progress } of taken.partitions) sources[source][partition] = progress
   const computed = computedWatermark(last.watermark, sources)
 
+  const plans = new Map<string, TablePlan>(Object.entries(runtime.plan.tables))
+  const there = new Map(found)
   const tables = new Map<string, TableWriter>()
   const writerOf = (name: string): TableWriter => {
     let writer = tables.get(name)
     if (writer === undefined) {
-      const plan = lookup(runtime.plan.tables, name, 'table')
-      writer = tableWriter(runtime, plan, n, metadataOf(runtime, name, found))
+      const plan = plans.get(name)
+      if (plan === undefined) throw unknownTarget(runtime, `table ${name}`)
+      writer = tableWriter(runtime, plan, n, metadataOf(runtime, name, there))
       tables.set(name, writer)
     }
     return writer
+  }
+  /** Rows may be staged by functions of another definition, for a table that only it has. */
+  const findDropped = async (name: string): Promise<void> => {
+    if (plans.has(name)) return
+    const dropped = await droppedTable(runtime, name, last)
+    if (dropped === undefined) return
+    plans.set(name, dropped.plan)
+    there.set(name, dropped.table)
   }
   const partials = new Map<string, Batch[]>()
   for await (const { target, batch, fingerprint } of stagedSlices(runtime, taken)) {
     const [kind, name] = splitTarget(target)
     if (kind === 'table') {
-      if (!Object.hasOwn(runtime.plan.tables, name)) throw unknownTarget(runtime, `table ${name}`)
+      await findDropped(name)
       writerOf(name).append(batch)
     } else {
       const operator = knownOperator(runtime, name, fingerprint)
@@ -78,7 +90,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
   const progress: Record<string, TableProgress> = { ...last.body?.tables }
   let files = 0
   let fileBytes = 0
-  for (const name of Object.keys(runtime.plan.tables).sort()) {
+  for (const name of [...plans.keys()].sort()) {
     const before = last.body?.tables[name]
     const added = (await tables.get(name)?.finish()) ?? []
     if (added.length > 0) intents[name] = [{ kind: 'addFiles', files: added }]
@@ -87,7 +99,7 @@ export async function build(runtime: Runtime, last: Last, taken: Taken, found: T
       files++
       fileBytes += file.sizeBytes
     }
-    const { uuid, need, base } = before ?? { uuid: metadataOf(runtime, name, found)['table-uuid'], need: 0, base: 0 }
+    const { uuid, need, base } = before ?? { uuid: metadataOf(runtime, name, there)['table-uuid'], need: 0, base: 0 }
     progress[name] = added.length > 0 ? { uuid, need: n, base: need } : { uuid, need, base }
   }
   const { name: pipeline } = runtime.plan

@@ -5,6 +5,7 @@ import { MAX_LOG_VALUE_BYTES } from '../ports/log.ts'
 import { segmentName } from '../protocol/names.ts'
 import type { SliceRef, StagingEntry } from '../protocol/staging.ts'
 
+const FINGERPRINT = '0123456789abcdef'
 const UUID = '00000000-0000-4000-8000-000000000000'
 /** Greatest numbers that an entry may hold: offsets and slots, milliseconds, rows of a batch, bytes of an event. */
 const OFFSET = Number.MAX_SAFE_INTEGER
@@ -36,7 +37,13 @@ function targetsOf(plan: Plan, source: SourcePlan): readonly string[] {
 }
 
 function largestEntry(plan: Plan, source: SourcePlan, targets: readonly string[]): StagingEntry {
-  const slices: SliceRef[] = targets.map((target) => ({ target, rows: ROWS, offset: BYTES, length: BYTES }))
+  const slices: SliceRef[] = targets.map((target) => ({
+    target,
+    rows: ROWS,
+    ...(target.startsWith('state:') && { fingerprint: FINGERPRINT }),
+    offset: BYTES,
+    length: BYTES,
+  }))
   return {
     v: 1,
     kind: 'records',

@@ -278,8 +278,8 @@ function layOut(
     const inline = total <= runtime.limits.inlineBytes
     if (!inline) pairs.push({ log: delivery.logKey, slot: stage.slot })
     let offset = inline ? 0 : position
-    const refs: SliceRef[] = processed.slices.map(({ target, rows, bytes }) => {
-      const ref = { target, rows, offset, length: bytes.length }
+    const refs: SliceRef[] = processed.slices.map(({ bytes, ...slice }) => {
+      const ref = { ...slice, offset, length: bytes.length }
       offset += bytes.length
       if (!inline) slices.push(bytes)
       return ref

@@ -7,13 +7,17 @@ import { batchOf, select, take } from '../columns/operations.ts'
 import type { Records } from '../columns/records.ts'
 import { lookup } from '../lookup.ts'
 import type { Output, Plan, SourcePlan, Step } from '../pipeline/plan.ts'
+import type { SliceRef } from '../protocol/staging.ts'
 import { fold, lateBatch } from '../stream/aggregate.ts'
 import { encodeSlice, type SliceHeader } from '../stream/slice.ts'
 import { judge } from '../stream/watermark.ts'
 
+/** A slice on its way to a segment or an entry. */
+export type StagedSlice = Omit<SliceRef, 'offset' | 'length'> & { readonly bytes: Uint8Array }
+
 /** Slices of one partition's records, and what the log entry says of them. */
 export interface Processed {
-  readonly slices: readonly { readonly target: string; readonly rows: number; readonly bytes: Uint8Array }[]
+  readonly slices: readonly StagedSlice[]
   /** Milliseconds; -Infinity while the partition had no event time. */
   readonly watermark: number
   /** Greatest event time of the records, milliseconds; -Infinity when none has one. */
@@ -84,10 +88,12 @@ export function processRecords(
 
   const watermarks = new Float64Array(rows.rows)
   const watermark = judge(times, rows.rows, before, source.delayMs, watermarks)
-  const slices: { target: string; rows: number; bytes: Uint8Array }[] = []
+  const slices: StagedSlice[] = []
   const add = (target: string, batch: Batch, more: Partial<SliceHeader> = {}) => {
-    if (batch.rows > 0)
-      slices.push({ target, rows: batch.rows, bytes: encodeSlice({ source: source.id, target, ...more }, batch) })
+    if (batch.rows === 0) return
+    const { fingerprint } = more
+    const bytes = encodeSlice({ source: source.id, target, ...more }, batch)
+    slices.push({ target, rows: batch.rows, ...(fingerprint !== undefined && { fingerprint }), bytes })
   }
   let late = 0
   for (const output of source.outputs) late += route(plan, output, rows, times, watermarks, add)
