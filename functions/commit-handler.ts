@@ -7,6 +7,7 @@ import { type CommitConfig, planForFunctions } from './config.ts'
 import { commitMetrics } from './metrics.ts'
 import { once } from './once.ts'
 import type { Context, Telling } from './telemetry.ts'
+import { withoutValues } from './values.ts'
 
 /**
  * The handler of the schedule: commits what is staged, round by round, within the function's time. Any number may run beside
@@ -41,7 +42,8 @@ export function commitHandler(definition: Plan, ports: Ports & Telling, config: 
       telemetry.info('committed', { ...metrics, rounds, checkpoint, entries, watermark, ms: endMs - startMs })
       telemetry.publish(metrics)
       return summary
-    } catch (error) {
+    } catch (thrown) {
+      const error = withoutValues(thrown)
       telemetry.error(error)
       if (soFar !== undefined) telemetry.publish(commitMetrics(soFar, clock.now()))
       throw error

@@ -8,6 +8,7 @@ import { type IngestConfig, planForFunctions } from './config.ts'
 import { ingestMetrics } from './metrics.ts'
 import { once } from './once.ts'
 import type { Context, Telling } from './telemetry.ts'
+import { withoutValues } from './values.ts'
 
 /** "Partial batch response" of a Kafka event source: from which offset of which partition on records come again. */
 export interface PartialResponse {
@@ -42,13 +43,15 @@ export function ingestHandler(definition: Plan, ports: StagingPorts & Telling, c
       const { unstaged, reasons } = report
       const enough = config.partialResponses && unstaged.length < deliveries.length
       if (unstaged.length > 0 && !enough) throw unstaged[0].error
-      for (const one of unstaged) telemetry.error(one.error, { partition: labelOf(one), fromOffset: one.records.offsets[0] })
+      for (const one of unstaged)
+        telemetry.error(withoutValues(one.error), { partition: labelOf(one), fromOffset: one.records.offsets[0] })
       const endMs = clock.now()
       const metrics = ingestMetrics(report, endMs)
       telemetry.info('staged', { ...metrics, partitions: deliveries.length - unstaged.length, reasons, ms: endMs - startMs })
       telemetry.publish(metrics)
       return unstaged.length === 0 ? undefined : { batchItemFailures: unstaged.map(failureOf) }
-    } catch (error) {
+    } catch (thrown) {
+      const error = withoutValues(thrown)
       telemetry.error(error)
       // Some of it may be staged all the same, and is not counted again when it comes again.
       if (report !== undefined) telemetry.publish(ingestMetrics(report, clock.now()))

@@ -1,12 +1,14 @@
-import { FrazilError, messageOf } from '../lib/errors.ts'
+import { FrazilError, refused } from '../lib/errors.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
+import { lastCheckpoint } from '../lib/runtime/checkpoints.ts'
 import { declaredPartitions } from '../lib/runtime/open-partitions.ts'
 import { provision, type TableChange } from '../lib/runtime/provision.ts'
-import { createRuntime, nameIncarnation, type Ports } from '../lib/runtime/runtime.ts'
+import { createRuntime, nameIncarnation, type Ports, type StagingRuntime } from '../lib/runtime/runtime.ts'
 import { assertStagedIsKnown } from '../lib/runtime/staged.ts'
 import { type ProvisionConfig, planForFunctions } from './config.ts'
 import { type Answer, answerTo, type CustomResourceEvent, type Outcome } from './custom-resource.ts'
 import type { Context, Telling } from './telemetry.ts'
+import { withoutValues } from './values.ts'
 
 /** Tells CloudFormation how a request of its ended. */
 export type Respond = (url: string, answer: Answer) => Promise<void>
@@ -25,6 +27,7 @@ export function provisionHandler(definition: Plan, ports: Ports & Telling, confi
   const provisioned = async (): Promise<readonly TableChange[]> => {
     const incarnation = await nameIncarnation(ports.log, ports.random, plan.name)
     const runtime = createRuntime({ plan, ports, staging, warehouse, incarnation })
+    await assertNoneTakenBack(runtime)
     await assertStagedIsKnown(runtime)
     return provision(runtime, declaredPartitions(plan))
   }
@@ -40,10 +43,11 @@ export function provisionHandler(definition: Plan, ports: Ports & Telling, confi
       // Tables and logs outlive the stack.
       if (request !== 'Delete') changes = await provisioned()
       ports.telemetry.info('provisioned', { request: request ?? 'none', tables: textOf(changes) })
-    } catch (error) {
+    } catch (thrown) {
+      const error = withoutValues(thrown)
       ports.telemetry.error(error)
       if (url === undefined) throw error
-      await answer({ status: 'FAILED', reason: error instanceof FrazilError ? error.message : `Bug: ${messageOf(error)}` })
+      await answer({ status: 'FAILED', reason: error instanceof FrazilError ? error.message : `Bug: ${error.message}` })
       return []
     }
     // Outside: what cannot be answered is not answered with FAILED, for it was done.
@@ -55,4 +59,20 @@ export function provisionHandler(definition: Plan, ports: Ports & Telling, confi
 /** One line: `raw_trades: as it was; agg_1m: adds note string?`. */
 function textOf(changes: readonly TableChange[]): string {
   return changes.map(({ table, change, columns }) => `${table}: ${change}${columns === '' ? '' : ` ${columns}`}`).join('; ')
+}
+
+/**
+ * Throws `Refused` for a topic that is said to have fewer partitions than are open. Windows wait for every partition that is open,
+ * whatever number a definition says later (protocol rule 22): to take the smaller one in silence would be to promise otherwise.
+ */
+async function assertNoneTakenBack(runtime: StagingRuntime): Promise<void> {
+  const last = await lastCheckpoint(runtime)
+  for (const { id, topic, partitions = 0 } of Object.values(runtime.plan.sources)) {
+    const open = Object.keys(last?.sources[id] ?? {}).map(Number)
+    const least = Math.max(-1, ...open) + 1
+    if (partitions < least)
+      throw refused(
+        `Cannot deploy pipeline ${runtime.plan.name}: expected topic ${topic} to have the ${least} partitions that are open, or more, found ${partitions}. An open partition cannot be taken back: windows wait for it. Set the number to ${least}; if it was wrong from the start, deploy under another pipeline name.`,
+      )
+  }
 }

@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { unavailable } from '../lib/errors.ts'
+import { unavailable, usage } from '../lib/errors.ts'
 
 const repo = join(import.meta.dirname, '..')
 /** A poller ends after the calls under way. */
@@ -23,6 +23,31 @@ export function placesOf(env: NodeJS.ProcessEnv): Places {
     endpoint: `http://127.0.0.1:${env.FRAZIL_MINISTACK_PORT ?? 4566}`,
     brokers: `127.0.0.1:${env.FRAZIL_KAFKA_PORT ?? 9092}`,
   }
+}
+
+/** Says that a directory is the stack's. What lies beside it may be deleted, and nothing where it is not. */
+const markerFile = ({ dir }: Places): string => join(dir, '.frazil-stack')
+
+/** Makes the directory the stack's. Throws `Usage` for one that somebody else has something in. */
+export function claim(places: Places): void {
+  if (isClaimed(places)) return
+  mkdirSync(places.dir, { recursive: true })
+  writeFileSync(markerFile(places), 'Made by npm run stack. npm run stack:stop deletes what npm run stack made here.\n')
+}
+
+/** False: nothing is there that a stack could have left. Throws `Usage` as `claim` does. */
+export function isClaimed(places: Places): boolean {
+  if (existsSync(markerFile(places))) return true
+  if (existsSync(places.dir) && readdirSync(places.dir).length > 0)
+    throw usage(
+      `Cannot use ${places.dir} for the stack: expected an empty directory, or one that npm run stack made, found other files in it. Set FRAZIL_STACK_DIR to another, or delete it.`,
+    )
+  return false
+}
+
+/** The directory is anybody's again. */
+export function release(places: Places): void {
+  rmSync(markerFile(places), { force: true })
 }
 
 export type Service = 'ministack' | 'kafka'

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -9,11 +9,14 @@ import { connectKafka } from '../lib/local/kafka.ts'
 import { produce } from '../test/services/produce.ts'
 import { bootstrap, clientVariables, deploy, emulatorEnvironment, outputOf, synthesize } from './stack-deploy.ts'
 import {
+  claim,
+  isClaimed,
   isUp,
   type Places,
   placesOf,
   pollerLog,
   readText,
+  release,
   runningPoller,
   SERVICES,
   service,
@@ -61,9 +64,9 @@ const repo = join(import.meta.dirname, '..')
 async function start(places: Places, count: number, compose: boolean): Promise<void> {
   const began = performance.now()
   const env = emulatorEnvironment(places.endpoint)
+  claim(places)
   if (compose) await servicesAreUp(places)
   else await startServices(places)
-  mkdirSync(places.dir, { recursive: true })
   say('Deploying cdk/app.ts …')
   const assembly = join(places.dir, ASSEMBLY)
   const partitions = `${TOPIC}=${PARTITIONS}`
@@ -90,12 +93,12 @@ async function start(places: Places, count: number, compose: boolean): Promise<v
 /** ministack forgets all when it ends, so a broker never outlives it: offsets and logs belong together. */
 async function startServices(places: Places): Promise<void> {
   if (SERVICES.every((name) => isUp(places, name))) return
-  await stop(places)
+  await clear(places)
   try {
     for (const name of SERVICES) service(places, name, 'start')
     service(places, 'kafka', 'create-topic', TOPIC, String(PARTITIONS))
   } catch (error) {
-    await stop(places)
+    await clear(places)
     throw error
   }
 }
@@ -121,10 +124,17 @@ async function servicesAreUp(places: Places): Promise<void> {
 }
 
 async function stop(places: Places): Promise<void> {
+  if (!isClaimed(places)) return say(`Nothing to stop: npm run stack has not run with ${places.dir}.`)
+  await clear(places)
+  release(places)
+}
+
+/** Of a directory that is the stack's. */
+async function clear(places: Places): Promise<void> {
   await stopPoller(places)
   service(places, 'ministack', 'stop')
   service(places, 'kafka', 'destroy')
-  // By name: the directory may be somebody's who has more in it.
+  // By name: somebody may have put more beside it.
   for (const name of MADE) rmSync(join(places.dir, name), { recursive: true, force: true })
 }
 

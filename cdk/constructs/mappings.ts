@@ -16,6 +16,14 @@ export interface TopicGroup {
 
 const MAX_GROUP_LENGTH = 200
 
+/**
+ * The groups of a pipeline are tied to the table of its logs: what a group has acknowledged is in that table or nowhere, so over
+ * another table reading begins anew. Without this, a first deployment that was rolled back would lose what it had read.
+ */
+export function defaultGroupPrefix(plan: Plan, logTableName: string): string {
+  return `frazil-${logTableName}-${plan.name}`
+}
+
 /** A mapping reads one topic, in a consumer group that no other mapping has. Throws `Usage` for one with too long a name. */
 export function topicGroups(plan: Plan, prefix: string): readonly TopicGroup[] {
   const topics = new Set(Object.values(plan.sources).map(({ topic }) => topic))

@@ -1,6 +1,7 @@
 import { Stack } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
 import type { Plan } from '../../lib/pipeline/plan.ts'
+import { checkpointLogKey, incarnationLogKey } from '../../lib/protocol/names.ts'
 import type { Right } from './rights.ts'
 import type { Stores } from './stores.ts'
 
@@ -13,7 +14,7 @@ export interface Places {
 
 /** Stages records: deletes nothing, and sees no table. */
 export function ingestRights(places: Places): readonly Right[] {
-  const { stagingPrefix } = places.stores
+  const stagingPrefix = stagingOf(places)
   return [
     ...logRights(places),
     {
@@ -35,8 +36,12 @@ export function commitRights(places: Places): readonly Right[] {
       ['s3:DeleteObject'],
       'Data files, metadata and state lie below tables and staging under names that are made up when they are written. Commit deletes only what it wrote itself for a checkpoint that another call won.',
     ),
-    listRight(places, [places.stores.stagingPrefix, tablePrefix(places)]),
-    tableRight(places, ['glue:GetTable', 'glue:UpdateTable'], 'Commit swaps the metadata of the tables of the pipeline.'),
+    listRight(places, [stagingOf(places), tablePrefix(places)]),
+    tableRight(
+      places,
+      ['glue:GetTable', 'glue:UpdateTable'],
+      'Commit swaps the metadata of the tables of the pipeline, those among them that the definition no longer has: the last checkpoint may hold files for them.',
+    ),
     ...keyRights(places),
   ]
 }
@@ -50,11 +55,11 @@ export function provisionRights(places: Places): readonly Right[] {
       [],
       'The first metadata of a table lies below it under a name that is made up when it is written; how far the logs are lies in staging.',
     ),
-    listRight(places, [places.stores.stagingPrefix, tablePrefix(places)]),
+    listRight(places, [stagingOf(places), tablePrefix(places)]),
     tableRight(
       places,
       ['glue:GetTable', 'glue:CreateTable', 'glue:UpdateTable'],
-      'Provisioning makes the tables of the pipeline, and adds columns to them.',
+      'Provisioning makes the tables of the pipeline and adds columns to them, and looks at tables that the definition no longer has: something may be staged for them.',
     ),
     ...keyRights(places),
   ]
@@ -77,29 +82,41 @@ export function readTableRights(places: Places): readonly Right[] {
 
 /** To look into the logs as `frazil audit` and `frazil watermarks` do. */
 export function readLogRights(places: Places): readonly Right[] {
-  const { stores } = places
   return [
-    { actions: ['dynamodb:Query', 'dynamodb:BatchGetItem'], on: [stores.logTable.tableArn], why: 'Entries of the logs.' },
-    { actions: ['s3:GetObject'], on: objects(places, stores.stagingPrefix), why: 'What the entries name.' },
-    listRight(places, [stores.stagingPrefix]),
+    logRight(places, ['dynamodb:Query', 'dynamodb:BatchGetItem'], 'Entries of the logs.'),
+    { actions: ['s3:GetObject'], on: objects(places, stagingOf(places)), why: 'What the entries name.' },
+    listRight(places, [stagingOf(places)]),
     ...keys(places).map((key): Right => ({ actions: ['kms:Decrypt'], on: [key], why: 'Logs and files are encrypted under it.' })),
   ]
 }
 
-function logRights({ stores }: Places): readonly Right[] {
+function logRights(places: Places): readonly Right[] {
   return [
-    {
-      actions: ['dynamodb:Query', 'dynamodb:PutItem', 'dynamodb:BatchGetItem'],
-      on: [stores.logTable.tableArn],
-      why: 'Reads the tail of a log, appends under a condition, reads the floor. Nothing is updated, deleted or scanned.',
-    },
+    logRight(
+      places,
+      ['dynamodb:Query', 'dynamodb:PutItem', 'dynamodb:BatchGetItem'],
+      'Reads the tail of a log, appends under a condition, reads the floor. Nothing is updated, deleted or scanned.',
+    ),
   ]
+}
+
+/** Of the logs of this pipeline alone: several may share a table. Their floors lie under the same keys. */
+function logRight({ stores, plan: { name } }: Places, actions: readonly string[], why: string): Right {
+  // An asterisk of IAM takes slashes, too.
+  const anything = '*'
+  const keys = [incarnationLogKey(name), checkpointLogKey(name, anything), `staging/${name}/${anything}`]
+  return {
+    actions,
+    on: [stores.logTable.tableArn],
+    when: { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': keys } },
+    why,
+  }
 }
 
 function objectRight(places: Places, more: readonly string[], why: string): Right {
   return {
     actions: ['s3:PutObject', 's3:GetObject', 's3:AbortMultipartUpload', ...more],
-    on: objects(places, places.stores.stagingPrefix, tablePrefix(places)),
+    on: objects(places, stagingOf(places), tablePrefix(places)),
     why,
   }
 }
@@ -120,13 +137,15 @@ function listRight({ stores }: Places, prefixes: readonly string[]): Right {
 /** Where `lib/runtime` puts tables: `house/trades/`. */
 const tablePrefix = ({ stores, plan }: Places): string => `${stores.prefix}${plan.namespace}/`
 
+/** Where all names of `lib/protocol/names.ts` lie: they begin with the pipeline's. */
+const stagingOf = ({ stores, plan }: Places): string => `${stores.stagingPrefix}${plan.name}/`
+
 const objects = ({ stores }: Places, ...prefixes: readonly string[]): readonly string[] =>
   prefixes.map((prefix) => `${stores.bucket.bucketArn}/${prefix}*`)
 
+/** On the whole database: a definition does not name the tables that it no longer has. */
 function tableRight(places: Places, actions: readonly string[], why: string): Right {
-  const { plan } = places
-  const tables = Object.keys(plan.tables).map((table) => glueArn(places, 'table', `${plan.namespace}/${table}`))
-  return { actions, on: [...catalogArns(places), ...tables], why }
+  return { actions, on: [...catalogArns(places), glueArn(places, 'table', `${places.plan.namespace}/*`)], why }
 }
 
 function catalogArns(places: Places): readonly string[] {
@@ -148,10 +167,10 @@ function keyRights(places: Places): readonly Right[] {
   }))
 }
 
-/** ARNs of the keys that bucket and table of the logs lie under. */
-function keys({ stores }: Places): readonly string[] {
-  const found = [stores.bucket.encryptionKey, stores.logTable.encryptionKey].flatMap((key) =>
-    key === undefined ? [] : [key.keyArn],
-  )
-  return [...new Set(found)]
+/**
+ * ARNs of the keys that bucket and table of the logs lie under. What was imported by its name does not say, and is taken to lie
+ * under the key of the pipeline.
+ */
+function keys({ stores: { key, bucket, logTable } }: Places): readonly string[] {
+  return [...new Set([bucket, logTable].map(({ encryptionKey = key }) => encryptionKey.keyArn))]
 }

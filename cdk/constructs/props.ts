@@ -47,9 +47,11 @@ export interface StreamingPipelineProps {
   readonly partitions?: Readonly<Record<string, number>>
 
   /**
-   * Consumer groups are called `<consumerGroup>-<topic>`. Another name reads the topics from `startingPosition` again, which
-   * doubles nothing.
-   * @default '<stack>-<pipeline>'
+   * Consumer groups are called `<consumerGroup>-<topic>`, 200 characters at most. A group remembers what was acknowledged, and
+   * only the logs know what became of it: over an empty table of the logs, a group that goes on where it was skips what the table
+   * before it had. So the name holds that of the table: another table is another group, which reads from `startingPosition` again.
+   * A name of your own has to change whenever the table does. Another name over the same table doubles nothing.
+   * @default 'frazil-<name of the table of the logs>-<pipeline>'
    */
   readonly consumerGroup?: string
 
@@ -98,7 +100,8 @@ export interface StreamingPipelineProps {
   readonly logTable?: dynamodb.ITable
 
   /**
-   * For what is made here: bucket, table, log groups, environment of the functions. The policy of an imported key must let
+   * For what is made here: bucket, table, log groups, environment of the functions; and taken for the key of a bucket or table that
+   * is given and does not say which it lies under. The policy of an imported key must let
    * CloudWatch Logs use it.
    * @default one is made, rotated every year, and retained
    */

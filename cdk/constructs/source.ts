@@ -7,7 +7,11 @@ import type { Right } from './rights.ts'
 
 type Secret = secretsmanager.ISecret
 
-/** How an event source mapping says who it is to Amazon MSK. The secrets hold what AWS documents for each. */
+/**
+ * How an event source mapping says who it is to Amazon MSK. The secrets hold what AWS documents for each. MSK takes a `scram` secret
+ * only under a customer's key: name it, `Secret.fromSecretAttributes(…, { secretCompleteArn, encryptionKey })`, or ingest may not
+ * decrypt it.
+ */
 export type MskAuthentication = 'iam' | 'none' | { readonly scram: Secret } | { readonly mtls: Secret }
 
 /** The same for brokers of one's own. `plain` is SASL/PLAIN, which wants TLS. */
@@ -181,6 +185,10 @@ function clusterRights(
       why: 'The poller asks for the addresses of the brokers. The policy that AWS keeps for pollers (AWSLambdaMSKExecutionRole) gives this on all resources, too; it only reads.',
     },
   ]
+  if (typeof authentication === 'object' && 'scram' in authentication) {
+    const why = 'The poller looks whether the secret is one of the cluster.'
+    return [...find, { actions: ['kafka:ListScramSecrets'], on: [clusterArn], why }]
+  }
   if (authentication !== 'iam') return find
   const part = (kind: 'topic' | 'group', name: string) =>
     `${Fn.select(0, Fn.split(':cluster/', clusterArn))}:${kind}/${Fn.select(1, Fn.split(':cluster/', clusterArn))}/${name}`

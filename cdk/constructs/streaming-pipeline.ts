@@ -1,4 +1,4 @@
-import { CfnOutput, CustomResource, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib'
+import { CfnOutput, CustomResource, Duration, RemovalPolicy } from 'aws-cdk-lib'
 import type * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch'
 import type * as dynamodb from 'aws-cdk-lib/aws-dynamodb'
 import type * as iam from 'aws-cdk-lib/aws-iam'
@@ -17,8 +17,9 @@ import { makeDashboard } from './dashboard.ts'
 import { definitionProperties } from './definition.ts'
 import { failureRights } from './failure.ts'
 import { makeFunction, makeScheduledFunction, type ScheduledFunctionOptions, type Shared } from './functions.ts'
-import { makeMappings, type TopicGroup, topicGroups } from './mappings.ts'
+import { defaultGroupPrefix, makeMappings, type TopicGroup, topicGroups } from './mappings.ts'
 import { metricOf } from './metrics.ts'
+import { assertOnce } from './once.ts'
 import { commitRights, ingestRights, type Places, provisionRights, readLogRights, readTableRights } from './permissions.ts'
 import type { StreamingPipelineProps } from './props.ts'
 import { grantRights } from './rights.ts'
@@ -68,6 +69,7 @@ export class StreamingPipeline extends Construct {
   constructor(scope: Construct, id: string, props: StreamingPipelineProps) {
     super(scope, id)
     const plan = checkedPlan(props)
+    assertOnce(this, plan)
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.RETAIN
     const stores = makeStores(this, {
       key: props.encryptionKey,
@@ -107,7 +109,7 @@ export class StreamingPipeline extends Construct {
     this.#tables = this.#makeTables(props)
     if (stores.database !== undefined) this.#tables.node.addDependency(stores.database)
 
-    const topics = topicGroups(plan, props.consumerGroup ?? `${Stack.of(this).stackName}-${plan.name}`)
+    const topics = topicGroups(plan, props.consumerGroup ?? defaultGroupPrefix(plan, stores.logTable.tableName))
     this.ingest = this.#makeIngest(props, topics, staging)
     this.mappings = makeMappings(new Construct(this, 'Mappings'), this.ingest, topics, props)
     const { commitEvery = Duration.minutes(1), commitTimeout = Duration.minutes(5) } = props
@@ -122,6 +124,8 @@ export class StreamingPipeline extends Construct {
       without: props.withoutAlarms ?? [],
       actions: props.alarmActions ?? [],
     })
+    // Silence sets it off: not before there is anybody to speak.
+    this.alarms.commitAge?.node.addDependency(this.node.findChild('Commit'))
     this.dashboard = makeDashboard(this, 'Dashboard', {
       pipeline: plan.name,
       ingest: this.ingest,
@@ -200,7 +204,11 @@ export class StreamingPipeline extends Construct {
       serviceToken: this.provision.functionArn,
       // A function that is killed answers nothing: better to fail then than to wait an hour.
       serviceTimeout: PROVISION_TIMEOUT.plus(Duration.minutes(1)),
-      properties: definitionProperties(this.#plan, props.partitions ?? {}, functionFolder('provision', this.#plan)),
+      properties: definitionProperties(this.#plan, props.partitions ?? {}, functionFolder('provision', this.#plan), {
+        warehouse: this.warehouse,
+        staging: this.#places.stores.staging,
+        logTable: this.logTable.tableName,
+      }),
     })
   }
 

@@ -25,6 +25,8 @@ const MAX_VALUE_BYTES = 1e9
 const MAX_KEYS = 1e9
 /** Of an event source mapping. */
 const MAX_BATCH_WINDOW_MS = 300_000
+/** A schedule of EventBridge knows nothing shorter, and the construct takes nothing between. */
+const MINUTE_MS = 60_000
 /** Of `MinimumPollers`. */
 const MAX_POLLERS = 200
 
@@ -52,13 +54,18 @@ function loadOf(flags: CostFlags): Load {
   const batchWindowMs = parseDuration('--batch-window', flags.batchWindow)
   if (batchWindowMs > MAX_BATCH_WINDOW_MS)
     throw usage(`Cannot read --batch-window: expected at most 5m, as Lambda allows, found '${flags.batchWindow}'.`)
+  const commitIntervalMs = parseDuration('--commit-interval', flags.commitInterval)
+  if (commitIntervalMs % MINUTE_MS !== 0)
+    throw usage(
+      `Cannot read --commit-interval: expected whole minutes, as schedules have them, found '${flags.commitInterval}'. Write 1m or more.`,
+    )
   return {
     recordsPerSecond: parseRate(required('--rate', 'RECORDS_PER_SECOND', flags.rate)),
     valueBytes: parseCount('--size', required('--size', 'BYTES', flags.size), MAX_VALUE_BYTES),
     partitions: flags.partitions === undefined ? undefined : parseCount('--partitions', flags.partitions, MAX_PARTITIONS),
     keys: parseCount('--keys', flags.keys, MAX_KEYS),
     batchWindowMs,
-    commitIntervalMs: parseDuration('--commit-interval', flags.commitInterval),
+    commitIntervalMs,
     pollers: flags.pollers === undefined ? undefined : parseCount('--pollers', flags.pollers, MAX_POLLERS),
   }
 }

@@ -1,11 +1,12 @@
 import type { Fields } from '../columns/schema.ts'
-import { refused } from '../errors.ts'
+import { isKind, refused } from '../errors.ts'
 import { columnText } from '../iceberg/evolve.ts'
 import { lookAtWarehouse } from '../local/warehouse.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import { incarnationLogKey } from '../protocol/names.ts'
 import { type PlannedTable, planTables, type TableVerdict } from '../runtime/provision.ts'
-import { createRuntime } from '../runtime/runtime.ts'
+import { createRuntime, type Runtime } from '../runtime/runtime.ts'
+import { assertStagedIsKnown } from '../runtime/staged.ts'
 import { type WarehouseFlags, warehouseOf } from './arguments.ts'
 import { EXIT, type Output, tableWidth } from './output.ts'
 import { renderTable, styled } from './table.ts'
@@ -26,7 +27,7 @@ export async function planCommand(pipelineFile: string, flags: PlanFlags, output
   const warehouse = warehouseOf(flags)
   const { loadPipeline } = await import('./load-pipeline.ts')
   const plan = await loadPipeline(pipelineFile)
-  const tables = await plannedTables(plan, warehouse)
+  const { tables, refusals } = await foresee(plan, warehouse)
   const nameOf = (table: PlannedTable) => `${plan.namespace}.${table.plan.name}`
   if (output.json) {
     const changes = tables.map((table) => ({
@@ -48,20 +49,39 @@ export async function planCommand(pipelineFile: string, flags: PlanFlags, output
     ])
     await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
   }
-  const refusals = tables.flatMap(({ verdict }) => (verdict.verdict === 'Refuse' ? [verdict.error.message] : []))
   if (refusals.length > 0) throw refused(refusals.join('\n'))
   return flags.exitCode && tables.some(({ verdict }) => verdict.verdict !== 'Same') ? EXIT.finding : EXIT.fine
 }
 
-async function plannedTables(plan: Plan, at: ReturnType<typeof warehouseOf>): Promise<readonly PlannedTable[]> {
-  const { ports, staging, tables, close } = await lookAtWarehouse(at)
+interface Foreseen {
+  readonly tables: readonly PlannedTable[]
+  /** Messages of all that a deployment would refuse. */
+  readonly refusals: readonly string[]
+}
+
+async function foresee(plan: Plan, at: ReturnType<typeof warehouseOf>): Promise<Foreseen> {
+  const { ports, staging, tables: location, close } = await lookAtWarehouse(at)
   try {
     const known = await ports.log.tail(incarnationLogKey(plan.name))
     // A first run would name one like this: tables that stand there without logs are refused all the same.
     const incarnation = known?.value ?? ports.random.uuid().slice(0, 8)
-    return await planTables(createRuntime({ plan, ports, staging, warehouse: tables, incarnation }))
+    const runtime = createRuntime({ plan, ports, staging, warehouse: location, incarnation })
+    const tables = await planTables(runtime)
+    const ofTables = tables.flatMap(({ verdict }) => (verdict.verdict === 'Refuse' ? [verdict.error.message] : []))
+    return { tables, refusals: [...ofTables, ...(known === undefined ? [] : await refusalsOfStaged(runtime))] }
   } finally {
     close()
+  }
+}
+
+/** As a refusal and not as a failure: the tables are shown all the same. */
+async function refusalsOfStaged(runtime: Runtime): Promise<readonly string[]> {
+  try {
+    await assertStagedIsKnown(runtime)
+    return []
+  } catch (error) {
+    if (isKind(error, 'Refused')) return [error.message]
+    throw error
   }
 }
 

@@ -34,7 +34,8 @@ export function readKafkaConfig(path: string): KafkaSecurity {
     if (/^\s*(?:[#!]|$)/.test(line)) continue
     const [, name, value] = /^\s*([^=\s]+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
     if (name === undefined) throw wrong(path, `line ${i + 1} to be name=value, found another form`)
-    if (!KNOWN.some((known) => known === name)) throw wrong(path, `only ${KNOWN.join(', ')}, found ${name}`)
+    if (!KNOWN.some((known) => known === name))
+      throw wrong(path, `only ${KNOWN.join(', ')}, found ${isPlainName(name) ? name : 'another name'} in line ${i + 1}`)
     if (found.has(name)) throw wrong(path, `each property once, found ${name} twice`)
     found.set(name, value)
   }
@@ -44,7 +45,10 @@ export function readKafkaConfig(path: string): KafkaSecurity {
     if (!value) throw wrong(path, `${name} for ${why}, found none`)
     return value
   }
-  const file = (name: Name, value: string): Buffer => contents(name, resolve(dirname(path), value))
+  const file = (name: Name, value: string): Buffer => {
+    if (!isPlainPath(value)) throw wrong(path, `${name} to be a path of a file in PEM, found another text`)
+    return contents(name, resolve(dirname(path), value))
+  }
   const oneOf = <T extends string>(name: Name, value: string, allowed: readonly T[]): T => {
     const known = allowed.find((candidate) => candidate === value)
     if (known === undefined) throw wrong(path, `${name} to be ${allowed.join(', ')}, found another`)
@@ -120,3 +124,12 @@ function contents(what: string, path: string): Buffer {
 function wrong(path: string, expected: string) {
   return usage(`Cannot read Kafka's client properties ${path}: expected ${expected}. Set it right.`)
 }
+
+/** How properties are named. With any other sign in it, a name may be a value that was written with another sign than `=`. */
+const isPlainName = (name: string): boolean => /^[a-z]+(?:[.-][a-z]+)+$/.test(name)
+
+const MAX_PATH_CHARACTERS = 200
+
+/** False for what may be the key itself, where its file was asked for: an error would show it as a path. */
+const isPlainPath = (value: string): boolean =>
+  value.length < MAX_PATH_CHARACTERS && !value.includes('\n') && !value.includes('-----')

@@ -1,10 +1,10 @@
-import { Duration } from 'aws-cdk-lib'
+import { App, Duration, Stack, Stage } from 'aws-cdk-lib'
 import * as ec2 from 'aws-cdk-lib/aws-ec2'
 import * as s3 from 'aws-cdk-lib/aws-s3'
 import * as sqs from 'aws-cdk-lib/aws-sqs'
 import type { Construct } from 'constructs'
 import { describe, expect, test } from 'vitest'
-import { msk, mskServerless, selfManaged } from '../../cdk/constructs/index.ts'
+import { msk, mskServerless, StreamingPipeline, selfManaged } from '../../cdk/constructs/index.ts'
 import { FrazilError } from '../../lib/errors.ts'
 import trades from '../../pipelines/trades.ts'
 import { BROKERS, CLUSTER, deployed, network, type Options, secret, twoTopics } from './support.ts'
@@ -160,5 +160,28 @@ describe('refused when a stack is synthesized, in a sentence', () => {
     const { message } = thrown as FrazilError
     expect(message).toContain(sentence)
     expect(message).toMatch(/^Cannot .+: expected .+ found .+\. .+\.$/)
+  })
+})
+
+describe('a pipeline whose name is taken', () => {
+  const add = (stack: Stack, id: string) =>
+    new StreamingPipeline(stack, id, { pipeline: trades, source: msk({ clusterArn: CLUSTER }), partitions: { trades: 4 } })
+
+  test('is refused in the same account and region, where metrics would be mixed', () => {
+    const app = new App()
+    add(new Stack(app, 'One'), 'Pipeline')
+    expect(() => add(new Stack(app, 'Two'), 'Pipeline')).toThrow(
+      'Cannot deploy pipeline trades: expected one of that name in an account and region, found another at One/Pipeline. Rename one, or set env of their stacks.',
+    )
+  })
+
+  test('is taken in another region and in another stage', () => {
+    const app = new App()
+    add(new Stack(app, 'One', { env: { account: '111122223333', region: 'eu-central-1' } }), 'Pipeline')
+    add(new Stack(app, 'Two', { env: { account: '111122223333', region: 'us-east-1' } }), 'Pipeline')
+    const stage = new Stage(app, 'Test')
+    expect(() =>
+      add(new Stack(stage, 'One', { env: { account: '111122223333', region: 'us-east-1' } }), 'Pipeline'),
+    ).not.toThrow()
   })
 })

@@ -1,4 +1,5 @@
 import { type Stack, Validations } from 'aws-cdk-lib'
+import * as dynamodb from 'aws-cdk-lib/aws-dynamodb'
 import * as iam from 'aws-cdk-lib/aws-iam'
 import * as kms from 'aws-cdk-lib/aws-kms'
 import * as s3 from 'aws-cdk-lib/aws-s3'
@@ -8,6 +9,7 @@ import * as sqs from 'aws-cdk-lib/aws-sqs'
 import { AwsSolutionsChecks } from 'cdk-nag'
 import { describe, expect, test } from 'vitest'
 import { msk } from '../../cdk/constructs/index.ts'
+import { bodyName, checkpointLogKey, incarnationLogKey, segmentName, stagingLogKey, stateName } from '../../lib/protocol/names.ts'
 import { CLUSTER, deployed, network, resourcesOf, SOURCES, statementsOf } from './support.ts'
 
 /** Actions that may stand with the resource "*", and why nothing closer works. */
@@ -99,6 +101,37 @@ test('each acknowledgement gives a reason of a sentence at least', () => {
     )
   expect(reasons.length).toBeGreaterThan(5)
   expect(reasons.filter(([, reason]) => !/^[A-Z].{40,}\.$/.test(reason))).toEqual([])
+})
+
+test('rights on tables, staged files and logs fit every name that the pipeline gives, and none of another pipeline', () => {
+  const { template } = deployed((scope) => ({
+    bucket: s3.Bucket.fromBucketName(scope, 'Lake', 'lake'),
+    logTable: dynamodb.Table.fromTableName(scope, 'Logs', 'logs'),
+  }))
+  const like = (patterns: readonly string[], name: string) =>
+    patterns.some((pattern) => new RegExp(`^${pattern.replace(/[.+]/g, '\\$&').replaceAll('*', '.*')}$`).test(name))
+  const commit = statementsOf(template).filter(({ role }) => role === 'PipelineCommitRole')
+  const logs = commit.find(({ actions }) => actions.includes('dynamodb:Query'))
+  const keys = (logs?.condition ?? '').replace('ForAllValues:StringLike dynamodb:LeadingKeys ', '').split(', ')
+  const keysOf = (name: string) => [
+    incarnationLogKey(name),
+    checkpointLogKey(name, 'abcdef01'),
+    stagingLogKey(name, 's', 'abcdef01', 'trades', 0),
+  ]
+  expect(keysOf('trades').filter((key) => !like(keys, key))).toEqual([])
+  expect(keysOf('trades2').filter((key) => like(keys, key))).toEqual([])
+  const files = commit.find(({ actions }) => actions.includes('s3:DeleteObject'))?.resources ?? []
+  const filesOf = (name: string) =>
+    [segmentName(name, 'i', 't', 0, 1, 'u'), bodyName(name, 'i', 1, 'u'), stateName(name, 'i', 1, 'u')].map(
+      (file) => `arn:<AWS::Partition>:s3:::lake/.frazil/staging/${file}`,
+    )
+  expect(filesOf('trades').filter((file) => !like(files, file))).toEqual([])
+  expect(filesOf('trades2').filter((file) => like(files, file))).toEqual([])
+  // The last checkpoint may have files for a table that the definition does not name any more.
+  for (const role of ['PipelineCommitRole', 'PipelineProvisionRole']) {
+    const glue = statementsOf(template).find((of) => of.role === role && of.actions.includes('glue:UpdateTable'))
+    expect(glue?.resources.at(-1)).toMatch(/:table\/trades\/\*$/)
+  }
 })
 
 describe('functions in a VPC', () => {
@@ -194,6 +227,21 @@ describe('what is granted to others', () => {
     const policy = reader.node.findChild('DefaultPolicy') as iam.Policy
     const actions = stack.resolve(policy.document).Statement.flatMap(({ Action }: { Action: string | string[] }) => Action)
     expect(actions).toEqual(['dynamodb:Query', 'dynamodb:BatchGetItem', 's3:GetObject', 's3:ListBucket', 'kms:Decrypt'])
+  })
+
+  test('of buckets and tables that do not say which key they lie under, the key of the pipeline', () => {
+    const key = 'arn:aws:kms:eu-central-1:111122223333:key/11111111-2222-3333-4444-555555555555'
+    const { template } = deployed((scope) => ({
+      bucket: s3.Bucket.fromBucketName(scope, 'Lake', 'lake'),
+      logTable: dynamodb.Table.fromTableName(scope, 'Logs', 'logs'),
+      encryptionKey: kms.Key.fromKeyArn(scope, 'Shared', key),
+    }))
+    const used = statementsOf(template).filter(({ actions }) => actions.includes('kms:GenerateDataKey'))
+    expect(used.map(({ role, resources }) => [role, resources])).toEqual([
+      ['PipelineProvisionRole', [key]],
+      ['PipelineIngestRole', [key]],
+      ['PipelineCommitRole', [key]],
+    ])
   })
 
   test('of buckets and tables under keys of their own, those keys', () => {

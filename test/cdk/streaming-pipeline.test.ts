@@ -13,7 +13,7 @@ import { ALARMS } from '../../cdk/constructs/alarms.ts'
 import { commitConfig, DEFAULT_MAX_CHECKPOINT_BYTES, ingestConfig, provisionConfig } from '../../functions/config.ts'
 import { METRICS, type MetricName } from '../../functions/metrics.ts'
 import { column, kafka, pipeline, seconds, timestampMillis } from '../../lib/index.ts'
-import { BROKERS, CLUSTER, deployed, network, resourcesOf, SOURCES, shown, twoTopics } from './support.ts'
+import { BROKERS, CLUSTER, deployed, network, resourcesOf, SOURCES, shown, statementsOf, twoTopics } from './support.ts'
 
 const plain = deployed()
 
@@ -278,7 +278,7 @@ describe('tables', () => {
     expect(DependsOn).toEqual([expect.stringMatching(/^PipelineDatabase/)])
   })
 
-  test('are looked at again when the definition, its partitions or the code changes, and only then', () => {
+  test('are looked at again when the definition, its partitions, the code or a location changes, and only then', () => {
     const tablesOf = (options: Parameters<typeof deployed>[0]) => {
       const { ServiceToken: _, ...properties } = only(deployed(options).template, 'Custom::FrazilTables').Properties
       return JSON.stringify(properties)
@@ -286,6 +286,10 @@ describe('tables', () => {
     const before = tablesOf({})
     expect(tablesOf({ batchSize: 100 })).toBe(before)
     expect(tablesOf({ partitions: { trades: 5 } })).not.toBe(before)
+    expect(tablesOf({ prefix: 'house/' })).not.toBe(before)
+    const bucket = tablesOf((scope) => ({ bucket: s3.Bucket.fromBucketName(scope, 'Lake', 'lake') }))
+    const logTable = tablesOf((scope) => ({ logTable: dynamodb.Table.fromTableName(scope, 'Logs', 'logs-2') }))
+    expect(new Set([before, bucket, logTable]).size).toBe(3)
     const source = (delayS: number) =>
       kafka('trades', {
         schema: { ts: column.long() },
@@ -320,7 +324,7 @@ describe('an event source mapping', () => {
   test('on demand has no option of failure at all: whatever fails comes again, whole, without end', () => {
     const mapping = mappingOf(plain.template)
     expect(mapping).toEqual({
-      AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId: 'Test-trades-trades' },
+      AmazonManagedKafkaEventSourceConfig: { ConsumerGroupId: expect.anything() },
       BatchSize: 10_000,
       Enabled: true,
       EventSourceArn: CLUSTER,
@@ -376,6 +380,18 @@ describe('an event source mapping', () => {
     ])
     expect(Object.keys(made.mappings)).toEqual(['orders', 'returns'])
     expect(environmentOf(template, 'Ingest').FRAZIL_PARTITIONS).toBe('returns=2')
+  })
+
+  test('reads in a group that is tied to the table of the logs: over another table it begins anew', () => {
+    const groupOf = (template: Template) =>
+      shown((mappingOf(template).AmazonManagedKafkaEventSourceConfig as { ConsumerGroupId: unknown }).ConsumerGroupId)
+    expect(groupOf(plain.template)).toBe('frazil-<PipelineLogTable>-trades-trades')
+    const { template } = deployed((scope) => ({ logTable: dynamodb.Table.fromTableName(scope, 'Logs', 'logs-2') }))
+    expect(groupOf(template)).toBe('frazil-logs-2-trades-trades')
+    for (const of of [plain.template, template])
+      expect(statementsOf(of).find(({ actions }) => actions.includes('kafka-cluster:AlterGroup'))?.resources).toEqual([
+        expect.stringMatching(new RegExp(`/${groupOf(of)}$`)),
+      ])
   })
 
   test('begins at a time, and pauses', () => {
@@ -443,6 +459,14 @@ describe('alarms', () => {
     })
     const rare = deployed({ commitEvery: Duration.minutes(10) }).template
     expect(commitAge(rare)).toMatchObject({ Period: 600, EvaluationPeriods: 3 })
+  })
+
+  test('of silence are made after there is somebody to speak', () => {
+    const [schedule] = Object.keys(resourcesOf(plain.template, 'AWS::Scheduler::Schedule'))
+    const waiting = Object.entries(resourcesOf(plain.template, 'AWS::CloudWatch::Alarm')).filter(([, { DependsOn = [] }]) =>
+      DependsOn.includes(schedule),
+    )
+    expect(waiting.map(([id]) => id)).toEqual([expect.stringContaining('CommitAge')])
   })
 
   test('of late records ask for enough records to tell a share', () => {

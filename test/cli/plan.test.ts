@@ -1,6 +1,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { planOf } from '../../lib/index.ts'
+import { openWarehouse } from '../../lib/local/warehouse.ts'
+import { ingest } from '../../lib/runtime/ingest.ts'
+import { provision } from '../../lib/runtime/provision.ts'
+import { createRuntime, nameIncarnation } from '../../lib/runtime/runtime.ts'
+import trades from '../../pipelines/trades.ts'
+import { batch, trade } from '../runtime/world.ts'
 import { frazil, rowsOf, runTrades, TRADES, tempDir, tradesFile } from './frazil.ts'
 
 const dir = tempDir()
@@ -89,7 +96,32 @@ describe('frazil plan', () => {
     const run = await frazil('run', other, '--input', input, '--warehouse', warehouse, '--until-end')
     expect(run).toMatchObject({ code: 1, stderr: expect.stringContaining(error.message.split('\n')[0]) })
   })
+
+  test('refuses a definition that lacks windows that staged rows wait for, as a deployment does', async () => {
+    const warehouse = join(dir, 'staged')
+    await stageOne(warehouse)
+    const before = contents(warehouse)
+    const { code, stdout, stderr } = await plan(changed('renamed', ["'agg_1m'", "'candles'"]), warehouse, '--json')
+    expect(code).toBe(1)
+    expect(JSON.parse(stdout)).toContainEqual(expect.objectContaining({ table: 'trades.candles', change: 'is made' }))
+    const { error } = JSON.parse(stderr) as { error: { kind: string; message: string } }
+    expect(error.kind).toBe('Refused')
+    expect(error.message).toMatch(/^Cannot go on with pipeline trades: [^\n]*agg_1m/)
+    expect(contents(warehouse)).toEqual(before)
+    expect(await plan(TRADES, warehouse, '--exit-code')).toMatchObject({ code: 0, stderr: '' })
+  })
 })
+
+/** Leaves a trade staged in a warehouse, with tables made and nothing committed. */
+async function stageOne(dir: string): Promise<void> {
+  const { ports, staging, tables, close } = await openWarehouse({ kind: 'directory', dir })
+  const definition = planOf(trades)
+  const incarnation = await nameIncarnation(ports.log, ports.random, definition.name)
+  const runtime = createRuntime({ plan: definition, ports, staging, warehouse: tables, incarnation })
+  await provision(runtime, { trades: [0] })
+  await ingest(runtime, [batch(0, 0, [trade('A', 1, 1)])])
+  close()
+}
 
 test('a query reads files of before and after a column was added as one table, and an earlier snapshot with its columns', async () => {
   const warehouse = join(dir, 'evolved')

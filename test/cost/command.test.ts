@@ -16,6 +16,8 @@ const WRONG: readonly (readonly [string, readonly string[], RegExp])[] = [
   ['no partitions', [...LOAD, '--partitions', '0'], /Cannot read --partitions/],
   ['a batch window longer than Lambda has', [...LOAD, '--batch-window', '6m'], /expected at most 5m/],
   ['a commit interval without a unit', [...LOAD, '--commit-interval', '60'], /expected a duration/],
+  ['a schedule shorter than any', [...LOAD, '--commit-interval', '10s'], /--commit-interval: expected whole minutes, .*'10s'/],
+  ['a schedule between minutes', [...LOAD, '--commit-interval', '90s'], /expected whole minutes, .* found '90s'/],
   ['more pollers than there are', [...LOAD, '--pollers', '201'], /from 1 to 200/],
   ['no keys', [...LOAD, '--keys', 'many'], /Cannot read --keys/],
 ]
@@ -52,6 +54,12 @@ describe('frazil cost', () => {
     expect(text).toMatch(new RegExp(`^total +${said.dollars.toFixed(2)} `, 'm'))
     for (const { name } of said.peers) expect(text).toContain(`  ${name}: `)
     for (const item of said.notIncluded) expect(text).toContain(item)
+  })
+
+  test('takes a schedule of minutes, however they are written', async () => {
+    const { code, stdout } = await cost(...LOAD, '--commit-interval', '120s', '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout).load.commitIntervalMs).toBe(120_000)
   })
 
   test.each([

@@ -40,8 +40,8 @@ function deployment() {
     info: (message: string, facts: object) => void told.push(JSON.stringify({ message, ...facts })),
     error: (error: unknown) => void told.push(String(error)),
   }
-  const provision = (definition: Plan, change: Partial<Ports> = {}) =>
-    provisionHandler(definition, { ...ports, ...change, telemetry }, CONFIG, async (url, answer) => {
+  const provision = (definition: Plan, change: Partial<Ports> = {}, config = CONFIG) =>
+    provisionHandler(definition, { ...ports, ...change, telemetry }, config, async (url, answer) => {
       answers.push({ url, answer })
     })
   /** Where every table stands, by the catalog. */
@@ -95,6 +95,24 @@ describe('provision', () => {
     const { Status, Reason } = answers[1].answer
     expect([answers.length, Status]).toEqual([2, 'FAILED'])
     expect(Reason).toMatch(/^Cannot [^\n]*expected [^\n]*found [^\n]*\.$/)
+  })
+
+  test('refuses fewer partitions than are open, says how many those are, and takes that number', async () => {
+    const { provision, answers, state } = deployment()
+    const counting = (count: number) =>
+      provision(plan, {}, { ...CONFIG, partitions: { trades: count } })(asked('Update'), CONTEXT)
+    await counting(4)
+    await counting(5)
+    const before = await state()
+    await counting(4)
+    expect(answers[2].answer).toMatchObject({
+      Status: 'FAILED',
+      Reason:
+        'Cannot deploy pipeline trades: expected topic trades to have the 5 partitions that are open, or more, found 4. An open partition cannot be taken back: windows wait for it. Set the number to 5; if it was wrong from the start, deploy under another pipeline name.',
+    })
+    expect(await state()).toBe(before)
+    await counting(5)
+    expect(answers[3].answer.Status).toBe('SUCCESS')
   })
 
   test('deletes nothing when the stack is deleted, and does not even look', async () => {
