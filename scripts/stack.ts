@@ -72,7 +72,9 @@ async function start(places: Places, count: number, compose: boolean): Promise<v
   const partitions = `${TOPIC}=${PARTITIONS}`
   await synthesize({ assembly, env, context: { brokers: places.brokers, secretArn: SECRET, partitions, withoutAlarms } })
   await bootstrap({ assembly, env })
-  const warehouse = outputOf(await deploy({ assembly, env }), 'PipelineWarehouseOutput').replace(/\/$/, '')
+  const outputs = await deploy({ assembly, env })
+  const warehouse = outputOf(outputs, 'PipelineWarehouseOutput').replace(/\/$/, '')
+  say(`Deployed. Tables: ${outputOf(outputs, 'PipelineTablesOutput')}`)
   if (!compose) {
     await stopPoller(places)
     startPoller(places, ['--stack', STACK, '--topic', TOPIC, '--brokers', places.brokers], env)
@@ -86,7 +88,7 @@ async function start(places: Places, count: number, compose: boolean): Promise<v
   const query = 'SELECT * EXCLUDE window_end FROM trades.agg_1m ORDER BY window_start DESC, volume DESC LIMIT 5'
   console.log(`${query}\n`)
   console.log(frazil('query', query))
-  console.log(howToGoOn(places, warehouse, compose))
+  console.log(howToGoOn(places, warehouse, outputOf(outputs, 'PipelineLogTableOutput'), compose))
   say(`Took ${((performance.now() - began) / 1000).toFixed(0)} s.`)
 }
 
@@ -190,16 +192,18 @@ function run(args: readonly string[], env: NodeJS.ProcessEnv): string {
   return stdout
 }
 
-function howToGoOn({ endpoint, brokers, dir }: Places, warehouse: string, compose: boolean): string {
+function howToGoOn({ endpoint, brokers, dir }: Places, warehouse: string, logTable: string, compose: boolean): string {
   const exports = Object.entries(clientVariables(endpoint)).map(([name, value]) => `${name}=${value}`)
   return `AWS      ${endpoint}   (S3, DynamoDB, Glue, Lambda, CloudFormation, Scheduler, …)
 Kafka    ${brokers}   topic ${TOPIC}, ${PARTITIONS} partitions
-Tables   ${warehouse}${compose ? '' : `\nLogs     ${dir}`}
+Tables   ${warehouse}
+Logs     table ${logTable} of DynamoDB${compose ? '' : `\nFiles    ${dir}: what services and poller printed`}
 
 What to try next:
   export ${exports.join(' ')}
   npm run --silent frazil -- tables ${where(warehouse).join(' ')}
   npm run --silent frazil -- query "SELECT reason, count(*) AS records FROM trades.dead_letters GROUP BY ALL" ${where(warehouse).join(' ')}
+  npm run --silent frazil -- plan pipelines/trades.ts ${where(warehouse).join(' ')} --log-table ${logTable}
   npm run stack${compose ? ' -- --compose' : ''}        # after a change of the pipeline: deploys it, and produces more
   ${compose ? 'docker compose --file localstack/compose.yaml down' : 'npm run stack:stop'}`
 }

@@ -136,9 +136,10 @@ function page(load: Load, { month, lines, dollars, dollarsPerMillion, notes }: E
   ].join('\n')
 }
 
-function topicLine({ source, topicPartitions, batchesPerSecond, records, closedBy }: Batches, { valueBytes }: Load): string {
+function topicLine({ source, topicPartitions, batchesPerSecond, records, closedBy }: Batches, load: Load): string {
+  const assumed = load.partitions === undefined && source.partitions === undefined ? ' (assumed: give --partitions)' : ''
   const batches = `${shownQuantity(batchesPerSecond)} batches a second of ${shownQuantity(records)} records`
-  return `${source.topic}: ${topicPartitions} partitions, values of ${shownQuantity(valueBytes)} bytes; ${batches}, closed by ${CLOSED_BY[closedBy]}`
+  return `${source.topic}: ${topicPartitions} partitions${assumed}, values of ${shownQuantity(load.valueBytes)} bytes; ${batches}, closed by ${CLOSED_BY[closedBy]}`
 }
 
 function peerLines({ name, dollars, dollarsPerMillion, assumes, lacks }: Peer): string[] {

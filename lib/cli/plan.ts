@@ -1,8 +1,9 @@
 import type { Fields } from '../columns/schema.ts'
 import { isKind, refused } from '../errors.ts'
 import { columnText } from '../iceberg/evolve.ts'
-import { lookAtWarehouse } from '../local/warehouse.ts'
+import { lookAtWarehouse, type WarehouseAt } from '../local/warehouse.ts'
 import type { Plan } from '../pipeline/plan.ts'
+import type { Catalog } from '../ports/catalog.ts'
 import { incarnationLogKey } from '../protocol/names.ts'
 import { type PlannedTable, planTables, type TableVerdict } from '../runtime/provision.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
@@ -63,7 +64,7 @@ async function foresee(plan: Plan, at: ReturnType<typeof warehouseOf>): Promise<
   const { ports, staging, tables: location, close } = await lookAtWarehouse(at)
   try {
     const known = await ports.log.tail(incarnationLogKey(plan.name))
-    // A first run would name one like this: tables that stand there without logs are refused all the same.
+    if (known === undefined) await assertNoTableYet(plan, ports.catalog, at)
     const incarnation = known?.value ?? ports.random.uuid().slice(0, 8)
     const runtime = createRuntime({ plan, ports, staging, warehouse: location, incarnation })
     const tables = await planTables(runtime)
@@ -71,6 +72,21 @@ async function foresee(plan: Plan, at: ReturnType<typeof warehouseOf>): Promise<
     return { tables, refusals: [...ofTables, ...(known === undefined ? [] : await refusalsOfStaged(runtime))] }
   } finally {
     close()
+  }
+}
+
+/** Tables without logs: the logs are elsewhere, as a rule, and to say of each table that it is foreign would hide that. */
+async function assertNoTableYet(plan: Plan, catalog: Catalog, at: WarehouseAt): Promise<void> {
+  const [where, remedy] =
+    at.kind === 'aws'
+      ? [`table ${at.logTable} of DynamoDB`, 'Name their table by --log-table; a deployment has it in its output LogTableOutput.']
+      : [`${at.dir}/.frazil`, 'Put them back.']
+  for (const name of Object.keys(plan.tables)) {
+    const id = { namespace: plan.namespace, name }
+    if ((await catalog.load(id)) !== undefined)
+      throw refused(
+        `Cannot plan for pipeline ${plan.name}: expected its logs in ${where}, found none there, but table ${id.namespace}.${id.name} in the catalog. ${remedy}`,
+      )
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { planOf } from '../../lib/index.ts'
@@ -42,6 +42,15 @@ const contents = (root: string) =>
   )
 
 describe('frazil plan', () => {
+  test('says of tables without logs that the logs are elsewhere, and not that each table is foreign', async () => {
+    const warehouse = join(dir, 'without-logs')
+    await runTrades(input, warehouse)
+    rmSync(join(warehouse, '.frazil'), { recursive: true })
+    const { code, stderr } = await plan(TRADES, warehouse)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: Cannot plan for pipeline trades: expected its logs in \S+without-logs\/\.frazil, found none there/)
+  })
+
   test('where nothing is says that all is made, and makes nothing', async () => {
     const warehouse = join(dir, 'none')
     const { code, stdout, stderr } = await plan(TRADES, warehouse)
