@@ -49,7 +49,13 @@ function sourceOf(stack: Stack): KafkaSource {
 
 /** `trades=12,orders=4`: of all pipelines together, so each takes what it reads. */
 function partitionsOf(pipeline: Pipeline): Record<string, number> {
-  const counts = Object.fromEntries(listOf(app, 'partitions').map((part) => part.split('=')))
+  const parts = listOf(app, 'partitions')
+  const bare = parts.find((part) => !part.includes('='))
+  if (bare !== undefined)
+    throw usage(
+      `Cannot deploy: expected -c partitions=TOPIC=N, found ${bare}. Write -c partitions=${topicsOf(pipeline)[0]}=${/^\d+$/.test(bare) ? bare : 'N'}.`,
+    )
+  const counts = Object.fromEntries(parts.map((part) => part.split('=')))
   const known = PIPELINES.flatMap(topicsOf)
   const unknown = Object.keys(counts).find((topic) => !known.includes(topic))
   if (unknown !== undefined)

@@ -3,6 +3,8 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch'
 import type * as lambda from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
 import type { MetricName } from '../../functions/metrics.ts'
+import type { Plan } from '../../lib/pipeline/plan.ts'
+import { given } from './given.ts'
 import { metricOf, wholeMinutes } from './metrics.ts'
 
 /** From which value on an alarm goes off. */
@@ -24,18 +26,22 @@ export interface AlarmThresholds {
   readonly errors?: number
   /** Bytes of the largest metadata file of a table. Glue takes none above 20 MB. @default 10 MB */
   readonly tableMetadataBytes?: number
-  /** How far event time as a whole may be behind, for a quarter of an hour. @default 15 minutes */
+  /**
+   * How far event time as a whole may be behind, for a quarter of an hour. A topic in which nothing is written falls behind as well:
+   * set it to the longest silence you expect, or leave the alarm out (`withoutAlarms`).
+   * @default what the definition asks for (the greatest delay, the greatest allowed lateness and two of the greatest windows),
+   * `commitEvery` and 15 minutes
+   */
   readonly watermarkLag?: Duration
 }
 
-const DEFAULT_THRESHOLDS: Required<Omit<AlarmThresholds, 'intervalsWithoutCommit'>> = {
+const DEFAULT_THRESHOLDS: Required<Omit<AlarmThresholds, 'intervalsWithoutCommit' | 'watermarkLag'>> = {
   offsetLag: 100_000,
   deadLetters: 1,
   latePercent: 5,
   lateShareFloor: 1000,
   errors: 1,
   tableMetadataBytes: 10 * 1024 * 1024,
-  watermarkLag: Duration.minutes(15),
 }
 
 export const ALARMS = [
@@ -56,7 +62,7 @@ export type AlarmName = (typeof ALARMS)[number]
 export type Alarms = Readonly<Partial<Record<AlarmName, cloudwatch.Alarm>>>
 
 export interface AlarmsOptions {
-  readonly pipeline: string
+  readonly plan: Plan
   readonly ingest: lambda.Function
   readonly commit: lambda.Function
   readonly commitEvery: Duration
@@ -76,7 +82,7 @@ type Definition = Omit<cloudwatch.AlarmProps, 'alarmDescription'> & { readonly s
 
 /** Alarms below `scope`; their names, with a capital, are the ids, which are a contract. */
 export function makeAlarms(scope: Construct, options: AlarmsOptions): Alarms {
-  const { pipeline, without, actions } = options
+  const { plan, without, actions } = options
   const made: Partial<Record<AlarmName, cloudwatch.Alarm>> = {}
   const definitions = definitionsOf(options)
   for (const name of ALARMS) {
@@ -84,7 +90,7 @@ export function makeAlarms(scope: Construct, options: AlarmsOptions): Alarms {
     const { says, ...props } = definitions[name]
     const alarm = new cloudwatch.Alarm(scope, `${name[0].toUpperCase()}${name.slice(1)}`, {
       ...props,
-      alarmDescription: `Pipeline ${pipeline}: ${says} What to do: docs/how-to/operate.md`,
+      alarmDescription: `Pipeline ${plan.name}: ${says} What to do: docs/how-to/operate.md`,
     })
     for (const action of actions) alarm.addAlarmAction(action)
     made[name] = alarm
@@ -93,8 +99,9 @@ export function makeAlarms(scope: Construct, options: AlarmsOptions): Alarms {
 }
 
 function definitionsOf(options: AlarmsOptions): Readonly<Record<AlarmName, Definition>> {
-  const { pipeline, ingest, commit, thresholds } = options
-  const limits = { ...DEFAULT_THRESHOLDS, ...thresholds }
+  const { plan, ingest, commit, thresholds } = options
+  const pipeline = plan.name
+  const limits = { ...DEFAULT_THRESHOLDS, ...given(thresholds) }
   const ours = (name: MetricName, minutes: number) => metricOf(pipeline, name, { period: Duration.minutes(minutes) })
   const every = wholeMinutes(options.commitEvery)
   return {
@@ -165,14 +172,27 @@ function definitionsOf(options: AlarmsOptions): Readonly<Record<AlarmName, Defin
       treatMissingData: IGNORE,
     },
     watermarkLag: {
-      says: 'event time is far behind; a partition is silent or lags, and windows stay open.',
+      says: 'event time is far behind; a partition or the whole topic is silent or lags, and windows stay open.',
       metric: ours('watermarkLagMs', 5),
-      threshold: limits.watermarkLag.toMilliseconds(),
+      threshold: limits.watermarkLag?.toMilliseconds() ?? usualWatermarkLagMs(plan, options.commitEvery),
       evaluationPeriods: 3,
       comparisonOperator: AT_LEAST,
       treatMissingData: IGNORE,
     },
   }
+}
+
+/** How far event time is behind where all is well, and a quarter of an hour: windows are open, and closed ones wait for commit. */
+function usualWatermarkLagMs({ sources, operators }: Plan, commitEvery: Duration): number {
+  const greatest = (values: readonly number[]) => Math.max(0, ...values)
+  const windows = Object.values(operators)
+  return (
+    greatest(Object.values(sources).map(({ delayMs }) => delayMs)) +
+    greatest(windows.map(({ allowedLatenessMs }) => allowedLatenessMs)) +
+    2 * greatest(windows.map(({ windowMs }) => windowMs)) +
+    commitEvery.toMilliseconds() +
+    Duration.minutes(15).toMilliseconds()
+  )
 }
 
 /** Records between the end of a topic and what was read of it, as the event source mapping counts them. */

@@ -1,4 +1,5 @@
-import { Token } from 'aws-cdk-lib'
+import { RemovalPolicy, Token } from 'aws-cdk-lib'
+import type { Construct } from 'constructs'
 import { planForFunctions } from '../../functions/config.ts'
 import { invalidPipeline, usage } from '../../lib/errors.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
@@ -6,8 +7,11 @@ import { planOf } from '../../lib/pipeline/plan-of.ts'
 import { MAX_PARTITIONS } from '../../lib/pipeline/source.ts'
 import { assertEntriesFit } from '../../lib/runtime/entry-size.ts'
 import { ALARMS } from './alarms.ts'
+import { checkDestination, checkNetwork, checkRegions, checkSource } from './check-places.ts'
+import { assertKnown, shown } from './known.ts'
 import type { StreamingPipelineProps } from './props.ts'
 
+const DAY_S = 24 * 60 * 60
 const MAX_INGEST_TIMEOUT_S = 14 * 60
 const MAX_TIMEOUT_S = 15 * 60
 const MIN_INGEST_MB = 256
@@ -19,14 +23,19 @@ const GROUP = /^[a-zA-Z0-9\-/*:_+=.@]+$/
  * The plan to deploy. Throws for everything that can be known before anything is deployed: `InvalidPipeline` for a definition
  * that cannot run in functions, `Usage` for properties that cannot be. CDK checks few of them, and Lambda late.
  */
-export function checkedPlan(props: StreamingPipelineProps): Plan {
+export function checkedPlan(scope: Construct, props: StreamingPipelineProps): Plan {
   const plan = planOf(props.pipeline)
   assertEntriesFit(plan)
   const what = `Cannot deploy pipeline ${plan.name}`
+  assertKnown(what, props)
+  checkSource(what, props.source)
   checkPartitions(what, plan, props)
   checkMapping(what, props)
   checkFunctions(what, props)
+  checkAlarms(what, props)
   checkStores(what, plan, props)
+  checkRegions(what, scope, props)
+  checkNetwork(what, scope, props)
   return plan
 }
 
@@ -36,7 +45,7 @@ function checkPartitions(what: string, plan: Plan, { partitions = {} }: Streamin
     if (!topics.includes(topic))
       throw usage(`${what}: expected partitions of its topics (${topics.join(', ')}), found ${topic}. Set it right.`)
     if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS)
-      throw usage(`${what}: expected 1 to ${MAX_PARTITIONS} partitions of topic ${topic}, found ${count}. Set it right.`)
+      throw usage(`${what}: expected 1 to ${MAX_PARTITIONS} partitions of topic ${topic}, found ${shown(count)}. Set it right.`)
   }
   const silent = Object.values(plan.sources).find(({ topic, partitions: said }) => (partitions[topic] ?? said) === undefined)
   if (silent !== undefined)
@@ -49,7 +58,7 @@ function checkPartitions(what: string, plan: Plan, { partitions = {} }: Streamin
 function checkMapping(what: string, props: StreamingPipelineProps): void {
   const { batchSize = MAX_BATCH, batchWindow, startingPosition = 'TRIM_HORIZON', consumerGroup, pollers, onFailure } = props
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH)
-    throw usage(`${what}: expected a batchSize of 1 to ${MAX_BATCH}, found ${batchSize}. Set it right.`)
+    throw usage(`${what}: expected a batchSize of 1 to ${MAX_BATCH}, found ${shown(batchSize)}. Set it right.`)
   if (batchWindow !== undefined && batchWindow.toSeconds() > 300)
     throw usage(`${what}: expected a batchWindow of 5 minutes at most, found ${batchWindow.toHumanString()}. Set it right.`)
   if (startingPosition !== 'TRIM_HORIZON' && !(startingPosition instanceof Date && !Number.isNaN(startingPosition.getTime())))
@@ -63,7 +72,7 @@ function checkMapping(what: string, props: StreamingPipelineProps): void {
     const whole = Number.isInteger(minimum) && Number.isInteger(maximum)
     if (!whole || minimum < 1 || minimum > 200 || maximum < minimum || maximum > 2000)
       throw usage(
-        `${what}: expected pollers of a minimum of 1 to 200 and a maximum from there to 2000, found ${minimum} and ${maximum}. Set them right.`,
+        `${what}: expected pollers of a minimum of 1 to 200 and a maximum from there to 2000, found ${shown(minimum)} and ${shown(maximum)}. Set them right.`,
       )
   }
   if (onFailure === undefined) return
@@ -75,13 +84,14 @@ function checkMapping(what: string, props: StreamingPipelineProps): void {
     throw usage(
       `${what}: expected onFailure with acceptLoss: true, found ${String(onFailure.acceptLoss)}. A destination turns endless retries into ten, so an outage would skip records, which then show as gaps. Leave onFailure out to lose nothing.`,
     )
+  checkDestination(what, props)
 }
 
 function checkFunctions(what: string, props: StreamingPipelineProps): void {
   const { ingestMemoryMb, commitMemoryMb, ingestTimeout, commitTimeout, commitEvery, commitConcurrency = 1, vpc } = props
   const least = (name: string, value: number | undefined, min: number, why: string) => {
     if (value !== undefined && !(Number.isInteger(value) && value >= min && value <= 10_240))
-      throw usage(`${what}: expected ${name} of ${min} to 10240, found ${value}. ${why}`)
+      throw usage(`${what}: expected ${name} of ${min} to 10240, found ${shown(value)}. ${why}`)
   }
   least('ingestMemoryMb', ingestMemoryMb, MIN_INGEST_MB, 'An event of 6 MB peaks at 180 MB.')
   least('commitMemoryMb', commitMemoryMb, MIN_COMMIT_MB, 'Windows that close peak at 470 MB.')
@@ -94,25 +104,45 @@ function checkFunctions(what: string, props: StreamingPipelineProps): void {
   const everyS = commitEvery?.toSeconds() ?? 60
   if (everyS < 60 || everyS % 60 !== 0)
     throw usage(`${what}: expected commitEvery in whole minutes, found ${everyS} s. A schedule knows nothing shorter.`)
+  if (everyS > DAY_S) throw usage(`${what}: expected commitEvery of 1 day at most, found ${everyS} s. Alarms count no longer.`)
   if (commitConcurrency !== 'unreserved' && !(Number.isInteger(commitConcurrency) && commitConcurrency >= 1))
     throw usage(
-      `${what}: expected commitConcurrency of 1 or more, or 'unreserved', found ${commitConcurrency}. With 0 nothing would ever be committed.`,
+      `${what}: expected commitConcurrency of 1 or more, or 'unreserved', found ${shown(commitConcurrency)}. With 0 nothing would ever be committed.`,
     )
   if (vpc === undefined && (props.subnets !== undefined || props.securityGroups !== undefined))
     throw usage(`${what}: expected a vpc with subnets and securityGroups, found none. Give it, or leave both out.`)
-  const unknown = props.withoutAlarms?.find((name) => !ALARMS.includes(name))
-  if (unknown !== undefined)
-    throw usage(`${what}: expected withoutAlarms of ${ALARMS.join(', ')}, found ${unknown}. Set it right.`)
   const ours = Object.keys(props.environment ?? {}).find((name) => name.startsWith('FRAZIL_'))
   if (ours !== undefined)
     throw usage(`${what}: expected no variable of Frazil's in environment, found ${ours}. The construct sets them itself.`)
 }
 
+function checkAlarms(what: string, { withoutAlarms, alarmThresholds = {}, commitEvery }: StreamingPipelineProps): void {
+  const unknown = withoutAlarms?.find((name) => !ALARMS.includes(name))
+  if (unknown !== undefined)
+    throw usage(`${what}: expected withoutAlarms of ${ALARMS.join(', ')}, found ${unknown}. Set it right.`)
+  const { watermarkLag: _, ...numbers } = alarmThresholds
+  for (const [name, value] of Object.entries(numbers))
+    if (value !== undefined && !(typeof value === 'number' && value >= 0))
+      throw usage(`${what}: expected alarmThresholds.${name} of 0 or more, found ${shown(value)}. Set it right.`)
+  const everyS = commitEvery?.toSeconds() ?? 60
+  // CloudWatch looks back over a day, or over a week by periods of an hour and more.
+  const most = Math.floor((everyS < 3600 ? DAY_S : 7 * DAY_S) / everyS)
+  const { intervalsWithoutCommit: intervals = 1 } = alarmThresholds
+  if (!Number.isInteger(intervals) || intervals < 1 || intervals > most)
+    throw usage(
+      `${what}: expected alarmThresholds.intervalsWithoutCommit of 1 to ${most}, found ${intervals}. CloudWatch looks back no further.`,
+    )
+}
+
 function checkStores(
   what: string,
   plan: Plan,
-  { prefix = '', database, bucket, accessLogsBucket }: StreamingPipelineProps,
+  { prefix = '', database, bucket, accessLogsBucket, removalPolicy }: StreamingPipelineProps,
 ): void {
+  if (removalPolicy === RemovalPolicy.SNAPSHOT)
+    throw usage(
+      `${what}: expected removalPolicy RETAIN, RETAIN_ON_UPDATE_OR_DELETE or DESTROY, found SNAPSHOT. Neither bucket nor table can be kept as a snapshot.`,
+    )
   if (prefix !== '' && !/^(?:[\w.=-]+\/)+$/.test(prefix))
     throw usage(`${what}: expected a prefix such as 'lake/trades/', found '${prefix}'. End it with a slash, and begin with none.`)
   if (database !== undefined && database !== plan.namespace)

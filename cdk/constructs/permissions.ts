@@ -65,7 +65,7 @@ export function provisionRights(places: Places): readonly Right[] {
   ]
 }
 
-/** To read tables from elsewhere: Athena, Spark, PyIceberg, `frazil query`. */
+/** To read tables by their names: Athena, Spark, PyIceberg. */
 export function readTableRights(places: Places): readonly Right[] {
   const { plan } = places
   return [
@@ -80,10 +80,15 @@ export function readTableRights(places: Places): readonly Right[] {
   ]
 }
 
-/** To look into the logs as `frazil audit` and `frazil watermarks` do. */
+/** To look into the logs as `frazil plan` does, which reads the tables as well. */
 export function readLogRights(places: Places): readonly Right[] {
   return [
     logRight(places, ['dynamodb:Query', 'dynamodb:BatchGetItem'], 'Entries of the logs.'),
+    {
+      actions: ['dynamodb:DescribeTable'],
+      on: [places.stores.logTable.tableArn],
+      why: 'The command line looks whether the table is there before it reads.',
+    },
     { actions: ['s3:GetObject'], on: objects(places, stagingOf(places)), why: 'What the entries name.' },
     listRight(places, [stagingOf(places)]),
     ...keys(places).map((key): Right => ({ actions: ['kms:Decrypt'], on: [key], why: 'Logs and files are encrypted under it.' })),

@@ -91,7 +91,7 @@ export interface StreamingPipelineProps {
 
   /**
    * Name of a Glue database that is there already. It is the namespace of the definition: to take another, write
-   * `namespace: '…'` in `pipeline()`.
+   * `namespace: '…'` in `pipeline()`. Of several pipelines in one namespace all but one name it.
    * @default one is made, named by the definition's namespace
    */
   readonly database?: string
@@ -110,13 +110,13 @@ export interface StreamingPipelineProps {
   /** Where the functions run. They speak to DynamoDB, S3, Glue and CloudWatch, never to Kafka. @default in no VPC */
   readonly vpc?: ec2.IVpc
 
-  /** Of `vpc`. @default its private subnets */
+  /** Of `vpc`. Public ones are refused; isolated ones need endpoints of S3, DynamoDB and Glue. @default its private subnets */
   readonly subnets?: ec2.SubnetSelection
 
   /** Of the functions in `vpc`. @default one that lets everything out and nothing in */
   readonly securityGroups?: readonly ec2.ISecurityGroup[]
 
-  /** How often tables are brought up to date: whole minutes. @default 1 minute */
+  /** How often tables are brought up to date: whole minutes, at most a day. @default 1 minute */
   readonly commitEvery?: Duration
 
   /**

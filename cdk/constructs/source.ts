@@ -3,6 +3,7 @@ import type * as ec2 from 'aws-cdk-lib/aws-ec2'
 import * as lambda from 'aws-cdk-lib/aws-lambda'
 import type * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager'
 import { usage } from '../../lib/errors.ts'
+import { shown } from './known.ts'
 import type { Right } from './rights.ts'
 
 type Secret = secretsmanager.ISecret
@@ -35,7 +36,7 @@ export interface MskServerlessOptions {
 }
 
 export interface SelfManagedOptions {
-  /** `['broker-1.example.com:9096', …]`. */
+  /** `['broker-1.example.com:9096', …]`, or a list that is known when the stack is deployed: `parameter.valueAsList`. */
   readonly bootstrapServers: readonly string[]
   /** @default 'none', which wants a VPC: over the internet AWS connects to no broker without a login */
   readonly authentication?: SelfManagedAuthentication
@@ -78,8 +79,14 @@ export function mskServerless(options: MskServerlessOptions): KafkaSource {
 export function selfManaged({ authentication = 'none', ...options }: SelfManagedOptions): KafkaSource {
   const { bootstrapServers, vpc, securityGroups = [] } = options
   const what = 'Cannot read from self-managed Kafka'
-  const wrong = bootstrapServers.find((server) => !Token.isUnresolved(server) && !/^[^\s,]+:\d{1,5}$/.test(server))
-  if (bootstrapServers.length === 0 || wrong !== undefined)
+  if (!Array.isArray(bootstrapServers))
+    throw usage(
+      `${what}: expected bootstrapServers such as ['broker-1.example.com:9096'], found ${shown(bootstrapServers)}. Write a list.`,
+    )
+  // A list that is known when the stack is deployed: a parameter's, or a text that is split then.
+  const known = Token.isUnresolved(bootstrapServers) ? undefined : bootstrapServers
+  const wrong = known?.find((server) => !Token.isUnresolved(server) && !/^[^\s,]+:\d{1,5}$/.test(server))
+  if (known?.length === 0 || wrong !== undefined)
     throw usage(
       `${what}: expected bootstrapServers such as ['broker-1.example.com:9096'], found ${wrong === undefined ? 'none' : `'${wrong}'`}. Name host and port of one broker or more.`,
     )
@@ -167,7 +174,8 @@ export function sourceRights(source: KafkaSource, topics: readonly { topic: stri
   ]
 }
 
-function secretsOf(source: KafkaSource): readonly Secret[] {
+/** What holds a login or a certificate. */
+export function secretsOf(source: KafkaSource): readonly Secret[] {
   const login = loginOf(source.authentication)
   const rootCa = source.kind === 'selfManaged' ? source.rootCa : undefined
   return [...(login === undefined ? [] : [login.secret]), ...(rootCa === undefined ? [] : [rootCa])]

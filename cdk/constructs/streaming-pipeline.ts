@@ -19,7 +19,7 @@ import { failureRights } from './failure.ts'
 import { makeFunction, makeScheduledFunction, type ScheduledFunctionOptions, type Shared } from './functions.ts'
 import { defaultGroupPrefix, makeMappings, type TopicGroup, topicGroups } from './mappings.ts'
 import { metricOf } from './metrics.ts'
-import { assertOnce } from './once.ts'
+import { assertOnce, orderByDatabase } from './once.ts'
 import { commitRights, ingestRights, type Places, provisionRights, readLogRights, readTableRights } from './permissions.ts'
 import type { StreamingPipelineProps } from './props.ts'
 import { grantRights } from './rights.ts'
@@ -68,8 +68,8 @@ export class StreamingPipeline extends Construct {
 
   constructor(scope: Construct, id: string, props: StreamingPipelineProps) {
     super(scope, id)
-    const plan = checkedPlan(props)
-    assertOnce(this, plan)
+    const plan = checkedPlan(this, props)
+    assertOnce(this, plan, props.database === undefined)
     const removalPolicy = props.removalPolicy ?? RemovalPolicy.RETAIN
     const stores = makeStores(this, {
       key: props.encryptionKey,
@@ -107,7 +107,7 @@ export class StreamingPipeline extends Construct {
       environment: this.environment,
     })
     this.#tables = this.#makeTables(props)
-    if (stores.database !== undefined) this.#tables.node.addDependency(stores.database)
+    orderByDatabase(this, this.#tables, plan)
 
     const topics = topicGroups(plan, props.consumerGroup ?? defaultGroupPrefix(plan, stores.logTable.tableName))
     this.ingest = this.#makeIngest(props, topics, staging)
@@ -115,7 +115,7 @@ export class StreamingPipeline extends Construct {
     const { commitEvery = Duration.minutes(1), commitTimeout = Duration.minutes(5) } = props
     this.commit = this.#makeCommit({ ...props, commitEvery, commitTimeout })
     this.alarms = makeAlarms(new Construct(this, 'Alarms'), {
-      pipeline: plan.name,
+      plan,
       ingest: this.ingest,
       commit: this.commit,
       commitEvery,
@@ -135,12 +135,15 @@ export class StreamingPipeline extends Construct {
     this.#makeOutputs()
   }
 
-  /** Lets somebody read the tables: Athena, Spark, PyIceberg, `frazil query`. */
+  /**
+   * Lets somebody read the tables by their names: Athena, Spark, PyIceberg. `frazil query` and `frazil tables` look for them in all
+   * databases and need `glue:GetDatabases`, and `glue:GetTables` on every database, besides.
+   */
   grantReadTables(grantee: iam.IGrantable): iam.Grant {
     return grantRights(grantee, readTableRights(this.#places))
   }
 
-  /** Lets somebody look into the logs and what they name. */
+  /** Lets somebody look into the logs and what they name. With `grantReadTables` it is what `frazil plan` needs. */
   grantReadLogs(grantee: iam.IGrantable): iam.Grant {
     return grantRights(grantee, readLogRights(this.#places))
   }

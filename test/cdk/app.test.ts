@@ -60,6 +60,9 @@ describe('the app', () => {
     await expect(synth('topic', { partitions: 'trade=4' })).rejects.toThrow(
       /Cannot deploy: expected partitions of trades, found trade\./,
     )
+    await expect(synth('bare-partitions', { partitions: '12' })).rejects.toThrow(
+      /expected -c partitions=TOPIC=N, found 12\. Write -c partitions=trades=12\./,
+    )
     await expect(synth('wrong', { brokers: 'one:9096' })).rejects.toThrow(/Cannot read from brokers: expected -c secretArn=ARN/)
   })
 })

@@ -226,7 +226,14 @@ describe('what is granted to others', () => {
     made.grantReadLogs(reader)
     const policy = reader.node.findChild('DefaultPolicy') as iam.Policy
     const actions = stack.resolve(policy.document).Statement.flatMap(({ Action }: { Action: string | string[] }) => Action)
-    expect(actions).toEqual(['dynamodb:Query', 'dynamodb:BatchGetItem', 's3:GetObject', 's3:ListBucket', 'kms:Decrypt'])
+    expect(actions).toEqual([
+      'dynamodb:Query',
+      'dynamodb:BatchGetItem',
+      'dynamodb:DescribeTable',
+      's3:GetObject',
+      's3:ListBucket',
+      'kms:Decrypt',
+    ])
   })
 
   test('of buckets and tables that do not say which key they lie under, the key of the pipeline', () => {

@@ -1,9 +1,20 @@
+import { Duration } from 'aws-cdk-lib'
 import type { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, test } from 'vitest'
 import { INGEST_METRICS, METRICS } from '../../functions/metrics.ts'
+import { column, kafka, minutes, pipeline, timestampMillis, tumbling } from '../../lib/index.ts'
 import { deployed, resourcesOf, shown } from './support.ts'
 
 const { template } = deployed()
+
+const readings = kafka('readings', {
+  key: 'id',
+  schema: { id: column.string(), ts: column.long() },
+  computed: { at: (c) => timestampMillis(c.ts) },
+  eventTime: 'at',
+  watermark: { delay: minutes(3) },
+  partitions: 1,
+})
 
 interface Seen {
   readonly namespace: string
@@ -72,6 +83,29 @@ const alarms = Object.entries(resourcesOf(template, 'AWS::CloudWatch::Alarm'))
 test('alarms are those that are written down', async () => {
   const written = alarms.map(([id, { Properties }]) => alarmText(id, Properties))
   await expect(`${written.join('\n\n')}\n`).toMatchFileSnapshot('alarms.txt')
+})
+
+describe('the alarm of the watermark goes off', () => {
+  const MINUTE = 60_000
+  const threshold = (options: Parameters<typeof deployed>[0]) => {
+    const found = Object.entries(resourcesOf(deployed(options).template, 'AWS::CloudWatch::Alarm'))
+    return found.find(([id]) => id.includes('WatermarkLag'))?.[1].Properties.Threshold
+  }
+
+  test('after delay, lateness and two windows of the definition, the interval and a quarter of an hour', () => {
+    const hourly = readings.keyBy('id').window(tumbling(minutes(60)), { allowedLateness: minutes(30) })
+    const definition = pipeline('readings', { sinks: [hourly.aggregate((a) => ({ n: a.count() })).appendTo('hourly')] })
+    const commitEvery = Duration.minutes(2)
+    expect(threshold({ pipeline: definition, commitEvery })).toBe((3 + 30 + 2 * 60 + 2 + 15) * MINUTE)
+  })
+
+  test('without windows after delay, the interval and a quarter of an hour', () => {
+    expect(threshold({ pipeline: pipeline('raw', { sinks: [readings.appendTo('raw')] }) })).toBe((3 + 1 + 15) * MINUTE)
+  })
+
+  test('when it is told to', () => {
+    expect(threshold({ alarmThresholds: { watermarkLag: Duration.hours(2) } })).toBe(120 * MINUTE)
+  })
 })
 
 /** What is a size or an age: its sum says nothing. */
