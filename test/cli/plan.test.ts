@@ -48,7 +48,9 @@ describe('frazil plan', () => {
     rmSync(join(warehouse, '.frazil'), { recursive: true })
     const { code, stderr } = await plan(TRADES, warehouse)
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^error: Cannot plan for pipeline trades: expected its logs in \S+without-logs\/\.frazil, found none there/)
+    expect(stderr).toMatch(
+      /^error: Cannot plan for pipeline trades: expected its logs in \S+without-logs\/\.frazil, found none there/,
+    )
   })
 
   test('where nothing is says that all is made, and makes nothing', async () => {
