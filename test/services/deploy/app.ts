@@ -12,6 +12,8 @@ import second from './second.ts'
  */
 const DEFINITIONS = { first, second, refused }
 const { TOPIC = 'trades' } = process.env
+/** Nobody looks at it: the local poller logs in nowhere. */
+const LOGIN = 'arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka-login-AbCdEf'
 
 const app = new App()
 const [name, brokers, definition] = ['stack', 'brokers', 'definition'].map((key) => String(app.node.tryGetContext(key)))
@@ -22,7 +24,7 @@ const deployed = new StreamingPipeline(stack, 'Pipeline', {
   pipeline,
   source: selfManaged({
     bootstrapServers: [brokers],
-    authentication: { scram512: secretsmanager.Secret.fromSecretNameV2(stack, 'Login', 'kafka-login') },
+    authentication: { scram512: secretsmanager.Secret.fromSecretCompleteArn(stack, 'Login', LOGIN) },
   }),
   partitions: { [TOPIC]: 4 },
   batchSize: 5000,
