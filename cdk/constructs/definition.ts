@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { planModule } from '../../functions/bundle.ts'
-import { columnText } from '../../lib/iceberg/evolve.ts'
+import { columnsText } from '../../lib/iceberg/evolve.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
 import { digestOf } from './bundles.ts'
 
@@ -32,6 +32,6 @@ export function definitionProperties(
     Partitions: Object.fromEntries(
       Object.values(plan.sources).map(({ topic, partitions: said }) => [topic, String(partitions[topic] ?? said)]),
     ),
-    Columns: Object.fromEntries(Object.values(plan.tables).map(({ name, fields }) => [name, fields.map(columnText).join(', ')])),
+    Columns: Object.fromEntries(Object.values(plan.tables).map(({ name, fields }) => [name, columnsText(fields)])),
   }
 }

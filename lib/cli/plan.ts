@@ -1,6 +1,6 @@
 import type { Fields } from '../columns/schema.ts'
 import { isKind, refused } from '../errors.ts'
-import { columnText } from '../iceberg/evolve.ts'
+import { columnsText } from '../iceberg/evolve.ts'
 import { lookAtWarehouse, type WarehouseAt } from '../local/warehouse.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import type { Catalog } from '../ports/catalog.ts'
@@ -43,11 +43,7 @@ export async function planCommand(pipelineFile: string, flags: PlanFlags, output
       { name: 'change', right: false, whole: true },
       { name: 'columns', right: false },
     ]
-    const rows = tables.map((table) => [
-      nameOf(table),
-      SHOWN[table.verdict.verdict],
-      newColumns(table).map(columnText).join(', '),
-    ])
+    const rows = tables.map((table) => [nameOf(table), SHOWN[table.verdict.verdict], columnsText(newColumns(table))])
     await output.data(styled(renderTable(columns, rows, tableWidth()), process.stdout))
   }
   if (refusals.length > 0) throw refused(refusals.join('\n'))

@@ -1,7 +1,7 @@
 import type { Field, Fields } from '../columns/schema.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { metadataLogOf, nextTimestamp } from './commit.ts'
-import { currentSchema, defaultSpec } from './metadata.ts'
+import { currentSchema, defaultSortOrder, defaultSpec } from './metadata.ts'
 import { fieldsOf, isColumnType, schemaOf, sortOrderOf, transformText } from './schema.ts'
 import type { IcebergSchema, SchemaField, SortOrder, TableMetadata } from './types.ts'
 
@@ -34,7 +34,7 @@ export function decideFit(metadata: TableMetadata, plan: Pick<TablePlan, 'fields
   for (const field of schema.fields)
     if (field.required && !plan.fields.some(({ name }) => name === field.name))
       refusals.push(`expected no column ${columnText(field)}, found it, and required: a new row would have no value for it`)
-  const order = metadata['sort-orders'].find((candidate) => candidate['order-id'] === metadata['default-sort-order-id'])
+  const order = defaultSortOrder(metadata)
   refusals.push(
     ...difference('partitions', planPartitions(plan), tablePartitions(metadata, schema)),
     ...difference('sort order', orderTexts(sortOrderOf(plan.fields, plan.sortBy), plan.fields), orderTexts(order, schema.fields)),
@@ -62,6 +62,9 @@ function difference(what: string, expected: readonly string[], found: readonly s
 export function columnText({ name, type, required }: Pick<SchemaField, 'name' | 'type' | 'required'>): string {
   return `${name} ${typeof type === 'string' ? type : String(type.type)}${required ? '' : '?'}`
 }
+
+/** `note string?, at timestamptz`. */
+export const columnsText = (fields: Fields): string => fields.map(columnText).join(', ')
 
 const nameOf = (fields: readonly Pick<SchemaField, 'id' | 'name'>[], id: number): string =>
   fields.find((field) => field.id === id)?.name ?? `column id ${id}`

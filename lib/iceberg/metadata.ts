@@ -117,6 +117,11 @@ export function defaultSpec(metadata: TableMetadata): PartitionSpec {
   return specById(metadata, metadata['default-spec-id'])
 }
 
+/** The order that new files are sorted in; undefined where 0, "unsorted", is not written down. */
+export function defaultSortOrder(metadata: TableMetadata): SortOrder | undefined {
+  return metadata['sort-orders'].find((order) => order['order-id'] === metadata['default-sort-order-id'])
+}
+
 export function specById(metadata: TableMetadata, id: number): PartitionSpec {
   return byId(metadata['partition-specs'], 'spec-id', id, 'partition spec', metadata)
 }

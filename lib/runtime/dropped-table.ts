@@ -1,5 +1,5 @@
 import { corrupt } from '../errors.ts'
-import { currentSchema, defaultSpec } from '../iceberg/metadata.ts'
+import { currentSchema, defaultSortOrder, defaultSpec } from '../iceberg/metadata.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import { fieldsOf, partitionByOf, sortByOf } from '../iceberg/schema.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
@@ -27,12 +27,11 @@ export async function droppedTable(runtime: Runtime, name: string, last: Last): 
     throw corrupt(`Cannot write to table ${name}: expected checkpoint ${last.n} to be the last, found another. Commit again.`)
   const { metadata } = table
   const schema = currentSchema(metadata)
-  const order = metadata['sort-orders'].find((one) => one['order-id'] === metadata['default-sort-order-id'])
   const plan: TablePlan = {
     name,
     fields: fieldsOf(schema),
     partitionBy: partitionByOf(defaultSpec(metadata), schema),
-    sortBy: sortByOf(order, schema),
+    sortBy: sortByOf(defaultSortOrder(metadata), schema),
     properties: metadata.properties,
   }
   return { plan, table }

@@ -1,13 +1,13 @@
 import type { Fields } from '../columns/schema.ts'
 import { commitUnknown, type FrazilError, refused } from '../errors.ts'
 import { createTable, descriptionOf, newTable } from '../iceberg/create.ts'
-import { addColumns, columnText, decideFit } from '../iceberg/evolve.ts'
+import { addColumns, columnsText, decideFit } from '../iceberg/evolve.ts'
 import { serializeMetadata } from '../iceberg/metadata.ts'
 import { metadataLocation, nextVersion } from '../iceberg/paths.ts'
-import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import type { LoadedTable } from '../iceberg/scan.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { foreignTable, formatMarker, markerProperty } from '../protocol/marker.ts'
-import { dueTables, type Tables, tried } from './apply.ts'
+import { dueTables, load, type Tables, tried } from './apply.ts'
 import { type Last, lastCheckpoint } from './checkpoints.ts'
 import { openPartitions } from './open-partitions.ts'
 import { type Runtime, refuseTable, tableId, tableLocation } from './runtime.ts'
@@ -85,11 +85,6 @@ async function tablesNow(runtime: Runtime): Promise<{ readonly last: Last | unde
   }
 }
 
-function load(runtime: Runtime, name: string): Promise<LoadedTable | undefined> {
-  const { catalog, objects } = runtime.ports
-  return loadTable(catalog, objects, tableId(runtime, name), runtime.metadata)
-}
-
 function verdictOn(runtime: Runtime, plan: TablePlan, uuid: string | undefined, table: LoadedTable | undefined): TableVerdict {
   const refuse = (why: string) => ({ verdict: 'Refuse', error: refuseTable(runtime, plan.name, why) }) as const
   if (table === undefined) return uuid === undefined ? { verdict: 'Make' } : refuse('it does not exist any more')
@@ -124,8 +119,6 @@ function changeOf({ plan, verdict }: PlannedTable): TableChange {
       throw verdict.error
   }
 }
-
-const columnsText = (fields: Fields): string => fields.map(columnText).join(', ')
 
 /**
  * Does what the verdict says, once; where that is lost or not known to have happened, judges the table again, on the base that
