@@ -1,6 +1,5 @@
 import { RemovalPolicy, Token } from 'aws-cdk-lib'
 import type { Construct } from 'constructs'
-import { planForFunctions } from '../../functions/config.ts'
 import { invalidPipeline, usage } from '../../lib/errors.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
 import { planOf } from '../../lib/pipeline/plan-of.ts'
@@ -52,7 +51,6 @@ function checkPartitions(what: string, plan: Plan, { partitions = {} }: Streamin
     throw invalidPipeline(
       `${what}: expected topic ${silent.topic} to say how many partitions it has, found nothing. Write partitions: { ${JSON.stringify(silent.topic)}: N } here, or partitions: N in kafka('${silent.topic}', { … }).`,
     )
-  planForFunctions(plan, { partitions })
 }
 
 function checkMapping(what: string, props: StreamingPipelineProps): void {
