@@ -1,6 +1,8 @@
 import { refused } from '../errors.ts'
 import type { Random } from '../ports/time.ts'
+import type { DataFile } from './data-file.ts'
 import { currentSnapshot, snapshotById } from './metadata.ts'
+import { partitionKeyOf } from './partition-value.ts'
 import { MAIN_BRANCH, type Snapshot, type TableMetadata } from './types.ts'
 
 /** What every operation that replaces a table's metadata shares. Pure: no file is read or written here. */
@@ -69,43 +71,99 @@ export function metadataLogOf(
   return [...base['metadata-log'], entry].slice(-previousVersionsMax(properties))
 }
 
+/**
+ * Metadata files that `next` no longer names though `base` did, to be deleted once it is swapped in, when the table asks for that
+ * (property `write.metadata.delete-after-commit.enabled`).
+ */
+export function forgottenMetadata(base: TableMetadata, next: TableMetadata): readonly string[] {
+  if (next.properties['write.metadata.delete-after-commit.enabled'] !== 'true') return []
+  const named = new Set(next['metadata-log'].map((entry) => entry['metadata-file']))
+  return base['metadata-log'].map((entry) => entry['metadata-file']).filter((file) => !named.has(file))
+}
+
 function previousVersionsMax(properties: Readonly<Record<string, string>>): number {
   const value = Number(properties['write.metadata.previous-versions-max'] ?? PREVIOUS_VERSIONS_MAX)
   return Number.isInteger(value) && value >= 1 ? value : 1
 }
 
-/** What an operation changes, for a snapshot's summary. Files that hold deletes are not changed by anything here yet. */
+/** Files, rows and bytes that an operation adds or removes. */
+export interface FileCounts {
+  readonly files: number
+  readonly rows: number
+  readonly bytes: number
+}
+
+/** What an operation changes, for a snapshot's summary. */
 export interface SummaryDelta {
-  readonly addedFiles: number
-  readonly addedRows: number
-  readonly addedBytes: number
+  /** Data files. */
+  readonly added: FileCounts
+  readonly removed: FileCounts
+  /** Delete files: how many of each kind, and the rows in them. */
+  readonly removedDeletes: {
+    readonly files: number
+    readonly positions: number
+    readonly equalities: number
+    readonly bytes: number
+  }
   readonly changedPartitions: number
 }
+
+export const NONE: FileCounts = { files: 0, rows: 0, bytes: 0 }
+export const NO_DELETES: SummaryDelta['removedDeletes'] = { files: 0, positions: 0, equalities: 0, bytes: 0 }
+
+export function countsOf(files: readonly DataFile[]): FileCounts {
+  let rows = 0
+  let bytes = 0
+  for (const { recordCount, sizeBytes } of files) {
+    rows += recordCount
+    bytes += sizeBytes
+  }
+  return { files: files.length, rows, bytes }
+}
+
+/** The partitions that files lie in, equal for equal tuples of a spec. */
+export function partitionsOf(files: readonly DataFile[]): ReadonlySet<string> {
+  return new Set(files.map(partitionOf))
+}
+
+export const partitionOf = ({ specId, partition }: Pick<DataFile, 'specId' | 'partition'>): string =>
+  `${specId} ${partitionKeyOf(partition)}`
 
 /**
  * The standard summary fields (spec, appendix F, "Optional Snapshot Summary Fields"). A total is kept only where the parent has it: an unknown
  * number plus ten is unknown.
  */
-export function summaryOf(metadata: TableMetadata, delta: SummaryDelta): Record<string, string> {
+export function summaryOf(
+  metadata: TableMetadata,
+  { added, removed, removedDeletes, changedPartitions }: SummaryDelta,
+): Record<string, string> {
   const parent = currentSnapshot(metadata)?.summary
   const summary: Record<string, string> = {}
-  if (delta.addedFiles > 0) {
-    summary['added-data-files'] = String(delta.addedFiles)
-    summary['added-records'] = String(delta.addedRows)
-    summary['added-files-size'] = String(delta.addedBytes)
+  if (added.files > 0) {
+    summary['added-data-files'] = String(added.files)
+    summary['added-records'] = String(added.rows)
+    summary['added-files-size'] = String(added.bytes)
   }
-  summary['changed-partition-count'] = String(delta.changedPartitions)
+  if (removed.files > 0) {
+    summary['deleted-data-files'] = String(removed.files)
+    summary['deleted-records'] = String(removed.rows)
+  }
+  if (removedDeletes.files > 0) summary['removed-delete-files'] = String(removedDeletes.files)
+  if (removed.files + removedDeletes.files > 0) summary['removed-files-size'] = String(removed.bytes + removedDeletes.bytes)
+  summary['changed-partition-count'] = String(changedPartitions)
   const totals: Readonly<Record<string, number>> = {
-    'total-records': delta.addedRows,
-    'total-files-size': delta.addedBytes,
-    'total-data-files': delta.addedFiles,
-    'total-delete-files': 0,
-    'total-position-deletes': 0,
-    'total-equality-deletes': 0,
+    'total-records': added.rows - removed.rows,
+    'total-files-size': added.bytes - removed.bytes - removedDeletes.bytes,
+    'total-data-files': added.files - removed.files,
+    'total-delete-files': -removedDeletes.files,
+    'total-position-deletes': -removedDeletes.positions,
+    'total-equality-deletes': -removedDeletes.equalities,
   }
-  for (const [name, added] of Object.entries(totals)) {
+  for (const [name, change] of Object.entries(totals)) {
     const before = parent === undefined ? '0' : parent[name]
-    if (before !== undefined && /^\d+$/.test(before)) summary[name] = String(BigInt(before) + BigInt(added))
+    if (before === undefined || !/^\d+$/.test(before)) continue
+    const after = BigInt(before) + BigInt(change)
+    if (after >= 0n) summary[name] = String(after)
   }
   return summary
 }

@@ -3,6 +3,8 @@ import { type PartitionValue, type PartitionValueJson, partitionValueFromJson, p
 
 /** What a file holds (spec, `data_file.content`). */
 export const CONTENT_DATA = 0
+export const CONTENT_POSITION_DELETES = 1
+export const CONTENT_EQUALITY_DELETES = 2
 
 /**
  * A data file as a manifest lists it (spec, "Manifests", `data_file`). Counts and sizes are numbers: they fit 2^53. Maps go

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib'
 import { corrupt, isKind, messageOf, refused } from '../errors.ts'
-import type { IcebergSchema, PartitionSpec, Snapshot, SortOrder, TableMetadata } from './types.ts'
+import type { IcebergSchema, PartitionSpec, Snapshot, SortOrder, StatisticsFile, TableMetadata } from './types.ts'
 
 /** Node 24 has both halves of ECMAScript's "JSON.parse source text access"; TypeScript's library does not name them yet. */
 const parseWithSource = JSON.parse as (
@@ -57,6 +57,8 @@ export function parseMetadata(bytes: Uint8Array, location = 'table metadata'): T
       [],
     ),
     refs: refsOf(json.refs, location),
+    ...(json.statistics == null ? {} : { statistics: read.list('statistics', statisticsOf) }),
+    ...(json['partition-statistics'] == null ? {} : { 'partition-statistics': read.list('partition-statistics', statisticsOf) }),
   }
   check(metadata, location)
   return metadata
@@ -80,6 +82,10 @@ function snapshotOf(value: Json, read: Reader): Snapshot {
   }
 }
 
+function statisticsOf(value: Json, read: Reader): StatisticsFile {
+  return { ...value, 'snapshot-id': read.long('snapshot-id'), 'statistics-path': read.string('statistics-path') }
+}
+
 function refsOf(value: unknown, location: string): TableMetadata['refs'] {
   const refs = Object.entries((value ?? {}) as Readonly<Record<string, Json>>).map(([name, ref]) => {
     const read = reader(ref, `${location}, refs.${name}`)
@@ -100,12 +106,26 @@ function check(metadata: TableMetadata, location: string): void {
   if (order !== 0 && !metadata['sort-orders'].some((o) => o['order-id'] === order)) throw missing('sort order', order)
 }
 
-/** The metadata as a file: UTF-8 JSON, one line. */
+/**
+ * The metadata as a file: UTF-8 JSON, one line. Snapshots and entries of their log never change, so the text of each is made
+ * once: a table of thousands of snapshots gets one more for the price of one.
+ */
 export function serializeMetadata(metadata: TableMetadata): Uint8Array {
-  return new TextEncoder().encode(
-    JSON.stringify(metadata, (_, value: unknown) => (typeof value === 'bigint' ? rawJSON(String(value)) : value)),
-  )
+  const { snapshots, 'snapshot-log': log, ...rest } = metadata
+  const lists = `"snapshots":[${snapshots.map(textOf).join()}],"snapshot-log":[${log.map(textOf).join()}]`
+  return new TextEncoder().encode(`${jsonText(rest).slice(0, -1)},${lists}}`)
 }
+
+const texts = new WeakMap<object, string>()
+
+function textOf(part: object): string {
+  let text = texts.get(part)
+  if (text === undefined) texts.set(part, (text = jsonText(part)))
+  return text
+}
+
+const jsonText = (value: object): string =>
+  JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? rawJSON(String(part)) : part))
 
 /** The schema that new files are written with. */
 export function currentSchema(metadata: TableMetadata): IcebergSchema {

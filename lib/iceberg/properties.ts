@@ -3,8 +3,15 @@ import { MAX_DICTIONARY_BYTES, MAX_PAGE_BYTES, type ParquetOptions } from '../pa
 import { readWriteProperties } from '../pipeline/table-properties.ts'
 import type { TableId } from '../ports/catalog.ts'
 
-/** What every table of ours starts with; a table's own properties win. */
-export const DEFAULT_PROPERTIES: Readonly<Record<string, string>> = { 'write.parquet.compression-codec': 'zstd' }
+/**
+ * What every table of ours starts with; a table's own properties win. A commit a minute would leave 1,440 metadata files a day, each
+ * with all snapshots in it.
+ */
+export const DEFAULT_PROPERTIES: Readonly<Record<string, string>> = {
+  'write.parquet.compression-codec': 'zstd',
+  'write.metadata.delete-after-commit.enabled': 'true',
+  'write.metadata.previous-versions-max': '20',
+}
 
 /** Iceberg's default of `write.target-file-size-bytes`. */
 const DEFAULT_TARGET_FILE_BYTES = 512 << 20

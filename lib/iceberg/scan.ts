@@ -1,15 +1,10 @@
 import { corrupt, refused } from '../errors.ts'
 import type { Catalog, TableId, TablePointer } from '../ports/catalog.ts'
 import type { Objects } from '../ports/objects.ts'
-import { CONTENT_DATA, type DataFile } from './data-file.ts'
-import { ADDED, DELETED, DELETES_MANIFEST, type ManifestEntry, readManifest } from './manifest.ts'
-import { type ManifestFile, readManifestList } from './manifest-list.ts'
-import { currentSnapshot, parseMetadata, snapshotById, specById } from './metadata.ts'
+import { parseMetadata } from './metadata.ts'
 import { objectLocation } from './paths.ts'
-import type { Snapshot, TableMetadata } from './types.ts'
-
-/** Manifests read at a time. */
-const MAX_PARALLEL_READS = 8
+import { readSnapshot, type ScanFile } from './snapshot.ts'
+import type { TableMetadata } from './types.ts'
 
 export interface LoadedTable {
   readonly id: TableId
@@ -69,85 +64,17 @@ export async function loadTable(
   return { id, pointer, metadata }
 }
 
-/** A live data file of a snapshot, its inherited numbers filled in. */
-export interface ScanFile {
-  readonly file: DataFile
-  /** The data sequence number: which deletes concern it. */
-  readonly sequenceNumber: bigint
-  readonly fileSequenceNumber: bigint
-  /** The snapshot that added it. */
-  readonly snapshotId: bigint
-}
-
 /**
  * The live data files of a snapshot, the current one unless another is named; none for a table without a snapshot. Throws
  * `Refused` for an unknown snapshot and for one with delete files, which this version does not apply.
  */
 export async function planFiles(objects: Objects, metadata: TableMetadata, snapshotId?: bigint): Promise<readonly ScanFile[]> {
-  const snapshot = snapshotId === undefined ? currentSnapshot(metadata) : snapshotById(metadata, snapshotId)
-  if (snapshot === undefined) {
-    if (snapshotId === undefined) return []
-    throw refused(
-      `Cannot read snapshot ${snapshotId} of ${metadata.location}: expected one of its snapshots. It may have expired; list them with "snapshots".`,
-    )
-  }
-  const living = (await manifestsOf(objects, snapshot)).filter((manifest) => manifest.addedFiles + manifest.existingFiles > 0)
-  if (living.some((manifest) => manifest.content === DELETES_MANIFEST))
+  const { data, deletes } = await readSnapshot(objects, metadata, snapshotId)
+  if (deletes.length > 0)
     throw refused(
       `Cannot read ${metadata.location}: expected data files only, found delete files. Rewrite the table with the engine that wrote them.`,
     )
-  const files: ScanFile[] = []
-  for (let at = 0; at < living.length; at += MAX_PARALLEL_READS) {
-    const read = await Promise.all(
-      living.slice(at, at + MAX_PARALLEL_READS).map((manifest) => entriesOf(objects, metadata, manifest)),
-    )
-    for (const entries of read) for (const entry of entries) if (entry.status !== DELETED) files.push(scanFile(entry))
-  }
-  return files
-}
-
-/** The manifests of a snapshot. Throws `Corrupt` when the manifest list is gone. */
-export async function manifestsOf(objects: Objects, snapshot: Snapshot): Promise<readonly ManifestFile[]> {
-  const location = snapshot['manifest-list']
-  const bytes = await objects.get(objectLocation(location))
-  if (bytes === undefined)
-    throw corrupt(
-      `Cannot read snapshot ${snapshot['snapshot-id']}: expected its manifest list at ${location}, found nothing. Restore the file.`,
-    )
-  return readManifestList(bytes, location)
-}
-
-/** The entries of a manifest, deleted ones too, with what they inherit from its place in the list filled in. */
-export async function entriesOf(
-  objects: Objects,
-  metadata: TableMetadata,
-  manifest: ManifestFile,
-): Promise<readonly ManifestEntry[]> {
-  const bytes = await objects.get(objectLocation(manifest.path))
-  if (bytes === undefined)
-    throw corrupt(`Cannot read ${metadata.location}: expected a manifest at ${manifest.path}, found nothing. Restore the file.`)
-  return readManifest(bytes, specById(metadata, manifest.specId), manifest.path).map((entry) => inherited(entry, manifest))
-}
-
-/** Spec, "Sequence Number Inheritance". Manifests of version 1 have number 0 and so do their files, whatever their status. */
-function inherited(entry: ManifestEntry, manifest: ManifestFile): ManifestEntry {
-  const inherits = entry.status === ADDED || manifest.sequenceNumber === 0n
-  if (!inherits && (entry.sequenceNumber === null || entry.fileSequenceNumber === null))
-    throw corrupt(
-      `Cannot read manifest ${manifest.path}: expected sequence numbers for ${entry.file.filePath}, which is not new, found none.`,
-    )
-  return {
-    ...entry,
-    snapshotId: entry.snapshotId ?? manifest.addedSnapshotId,
-    sequenceNumber: entry.sequenceNumber ?? manifest.sequenceNumber,
-    fileSequenceNumber: entry.fileSequenceNumber ?? manifest.sequenceNumber,
-  }
-}
-
-function scanFile({ file, sequenceNumber, fileSequenceNumber, snapshotId }: ManifestEntry): ScanFile {
-  if (file.content !== CONTENT_DATA || sequenceNumber === null || fileSequenceNumber === null || snapshotId === null)
-    throw corrupt(`Cannot read ${file.filePath}: expected a data file with its sequence numbers.`)
-  return { file: { ...file, filePath: objectLocation(file.filePath) }, sequenceNumber, fileSequenceNumber, snapshotId }
+  return data
 }
 
 /** A snapshot as tools show it. */

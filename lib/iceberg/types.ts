@@ -24,6 +24,8 @@ export interface TableMetadata {
   readonly 'sort-orders': readonly SortOrder[]
   readonly 'default-sort-order-id': number
   readonly refs: Readonly<Record<string, SnapshotRef>>
+  readonly statistics?: readonly StatisticsFile[]
+  readonly 'partition-statistics'?: readonly StatisticsFile[]
 }
 
 export interface IcebergSchema {
@@ -91,6 +93,18 @@ export interface MetadataLogEntry {
 export interface SnapshotRef {
   readonly 'snapshot-id': bigint
   readonly type: 'branch' | 'tag'
+  /** Of a branch: so many of its newest snapshots stay, however old. */
+  readonly 'min-snapshots-to-keep'?: number
+  /** Of a branch: its snapshots older than this go. */
+  readonly 'max-snapshot-age-ms'?: number
+  /** The ref itself goes once its snapshot is older; `main` never does. */
+  readonly 'max-ref-age-ms'?: number
+}
+
+/** A file of statistics of a snapshot, in Puffin or Parquet (spec, "Table Statistics", "Partition Statistics"). */
+export interface StatisticsFile {
+  readonly 'snapshot-id': bigint
+  readonly 'statistics-path': string
 }
 
 export const MAIN_BRANCH = 'main'

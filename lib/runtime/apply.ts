@@ -1,5 +1,6 @@
-import { commitUnknown, corrupt, type FrazilError, isKind } from '../errors.ts'
+import { commitUnknown, corrupt, type FrazilError } from '../errors.ts'
 import { appendFiles } from '../iceberg/append.ts'
+import { backoffMs, forgetMetadata, lostTo, MAX_SWAP_ATTEMPTS, tried } from '../iceberg/change.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
@@ -17,10 +18,6 @@ import { partitionLabel } from '../protocol/names.ts'
 import { type Body, type Last, lastCheckpoint } from './checkpoints.ts'
 import { type Runtime, refuseTable, tableId } from './runtime.ts'
 
-/** Swaps tried for one table and checkpoint before the call gives up; the next call goes on. */
-const MAX_SWAP_ATTEMPTS = 10
-/** First pause after a lost swap, doubled each time. */
-const BACKOFF_MS = 20
 /** Above this many partitions a table's offsets property names the checkpoint's body instead. */
 const MAX_OFFSETS_IN_PROPERTY = 200
 
@@ -114,7 +111,7 @@ export async function judge(
 
 /**
  * The one commit loop there is: load, check uuid, incarnation and marker on that very base, one swap, and on anything but
- * success load again (protocol rules 10, 11). Nothing is deleted here, whatever happens.
+ * success load again (protocol rules 10, 11). No file of an attempt is deleted here, whatever happens.
  */
 async function applyTable(
   runtime: Runtime,
@@ -130,7 +127,7 @@ async function applyTable(
   const pipeline = runtime.plan.name
   let lost: FrazilError | undefined
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
-    if (attempt > 0) await clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
+    if (attempt > 0) await clock.sleep(backoffMs(attempt))
     const table = attempt === 0 && found !== undefined ? found : await load(runtime, name)
     const verdict = await judge(runtime, name, table, last)
     if (verdict === undefined) return false
@@ -157,6 +154,7 @@ async function applyTable(
     }
     swaps.metadataBytes = Math.max(swaps.metadataBytes ?? 0, next.metadataBytes)
     runtime.metadata.set(next.location, next.metadata)
+    await forgetMetadata(objects, table.metadata, next.metadata)
     return true
   }
   throw commitUnknown(
@@ -164,23 +162,6 @@ async function applyTable(
     { cause: lost },
   )
 }
-
-/** What became of one try. `error`: of one whose outcome nobody knows, or that the catalog did not take. */
-export type Tried = { readonly done: true } | { readonly done: false; readonly error?: FrazilError }
-
-/** `done` only when the change of the catalog certainly happened; a lost or unknown one is looked at again. */
-export async function tried(change: () => Promise<boolean>): Promise<Tried> {
-  try {
-    return (await change()) ? { done: true } : { done: false }
-  } catch (error) {
-    if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: false, error }
-    throw error
-  }
-}
-
-/** What tries were lost to, in words. */
-export const lostTo = (error: FrazilError | undefined): string =>
-  error === undefined ? 'others' : `what the catalog says: ${error.message.replace(/\.$/, '')}`
 
 function filesOf(body: Body, name: string): readonly DataFileJson[] {
   return (body.intents[name] ?? []).flatMap((intent) => intent.files)

@@ -1,5 +1,6 @@
 import type { Fields } from '../columns/schema.ts'
 import { commitUnknown, type FrazilError, refused } from '../errors.ts'
+import { backoffMs, tried } from '../iceberg/change.ts'
 import { createTable, descriptionOf, newTable } from '../iceberg/create.ts'
 import { addColumns, columnsText, decideFit } from '../iceberg/evolve.ts'
 import { serializeMetadata } from '../iceberg/metadata.ts'
@@ -7,7 +8,7 @@ import { metadataLocation, nextVersion } from '../iceberg/paths.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { foreignTable, formatMarker, markerProperty } from '../protocol/marker.ts'
-import { dueTables, load, type Tables, tried } from './apply.ts'
+import { dueTables, load, type Tables } from './apply.ts'
 import { type Last, lastCheckpoint } from './checkpoints.ts'
 import { openPartitions } from './open-partitions.ts'
 import { type Runtime, refuseTable, tableId, tableLocation } from './runtime.ts'
@@ -16,8 +17,6 @@ import { type Runtime, refuseTable, tableId, tableLocation } from './runtime.ts'
 const MAX_ATTEMPTS = 10
 /** Of these, ones that the catalog or a store did not answer or did not take: they take long. One more ends it. */
 const MAX_FAILURES = 2
-/** First pause after a lost one, doubled each time. */
-const BACKOFF_MS = 20
 
 /** What provisioning does to a table, or did, itself or another beside it. */
 export interface TableChange {
@@ -136,7 +135,7 @@ async function carryOut(runtime: Runtime, planned: PlannedTable): Promise<TableC
   }
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (attempt > 0) {
-      await runtime.ports.clock.sleep(BACKOFF_MS * 2 ** (attempt - 1))
+      await runtime.ports.clock.sleep(backoffMs(attempt))
       verdict = verdictOn(runtime, plan, uuid, await load(runtime, plan.name))
     }
     switch (verdict.verdict) {

@@ -1,8 +1,9 @@
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { withSnapshot } from '../../lib/iceberg/commit.ts'
+import { metadataLogOf, withSnapshot } from '../../lib/iceberg/commit.ts'
 import { currentSchema, currentSnapshot, parseMetadata, serializeMetadata } from '../../lib/iceberg/metadata.ts'
+import { DEFAULT_PROPERTIES } from '../../lib/iceberg/properties.ts'
 import type { Snapshot, TableMetadata } from '../../lib/iceberg/types.ts'
 import { tradesMetadata } from './fixtures.ts'
 
@@ -146,15 +147,19 @@ describe('table metadata', () => {
     expect(next.properties).toMatchObject({ kept: '1', replaced: '2' })
   })
 
-  it('the metadata log keeps 100 files, or as many as the table says', () => {
+  it('the metadata log keeps as many files as the table says: 20 of a table of ours, else 100', () => {
     const afterCommits = (commits: number, properties: Record<string, string>) =>
       Array.from({ length: commits }, (_, i) => i).reduce(
         (base, i) => committed(base, snapshot(BigInt(i + 1)), `memory://w/${i}`),
         tradesMetadata(undefined, properties),
       )
-    const log = afterCommits(103, {})['metadata-log']
-    expect([log.length, log[0]['metadata-file'], log[99]['metadata-file']]).toEqual([100, 'memory://w/3', 'memory://w/102'])
     const property = 'write.metadata.previous-versions-max'
+    const log = afterCommits(23, {})['metadata-log']
+    expect([log.length, log[0]['metadata-file'], log[19]['metadata-file']]).toEqual([20, 'memory://w/3', 'memory://w/22'])
+    const { [property]: _, ...others } = tradesMetadata().properties
+    const silent = { ...tradesMetadata(), properties: others }
+    expect(metadataLogOf({ ...silent, 'metadata-log': log }, 'memory://w/23', others)).toHaveLength(21)
+    expect(metadataLogOf({ ...silent, 'metadata-log': Array(103).fill(log[0]) }, 'memory://w/23', others)).toHaveLength(100)
     expect(afterCommits(5, { [property]: '3' })['metadata-log']).toHaveLength(3)
     expect(afterCommits(5, { [property]: '0' })['metadata-log']).toHaveLength(1)
   })
@@ -187,7 +192,7 @@ describe('table metadata', () => {
       ],
       'default-spec-id': 0,
       'last-partition-id': 1000,
-      properties: { 'write.parquet.compression-codec': 'zstd' },
+      properties: { ...DEFAULT_PROPERTIES },
       snapshots: [],
       'snapshot-log': [],
       'metadata-log': [],

@@ -2,6 +2,7 @@ import { parquetMetadata } from 'hyparquet'
 import { describe, expect, it } from 'vitest'
 import { serializeMetadata } from '../../lib/iceberg/metadata.ts'
 import { metadataLocation, nextVersion } from '../../lib/iceberg/paths.ts'
+import { DEFAULT_PROPERTIES } from '../../lib/iceberg/properties.ts'
 import { loadTable, planFiles } from '../../lib/iceberg/scan.ts'
 import { planOf } from '../../lib/index.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
@@ -63,7 +64,7 @@ const many = (count: number, from = 0) =>
   )
 
 describe('table properties', () => {
-  it('of the definition are set when a table is made, beside the marker and the default codec', async () => {
+  it('of the definition are set when a table is made, beside the marker and the defaults', async () => {
     const plan = planWith({
       raw_trades: { 'write.parquet.compression-codec': 'snappy', owner: 'desk 4' },
       agg_1m: { 'write.parquet.page-row-limit': '5' },
@@ -71,12 +72,13 @@ describe('table properties', () => {
     const w = world({ plan })
     await provision(w.runtime, { trades: [0] })
     expect((await load(w, 'raw_trades')).metadata.properties).toEqual({
+      ...DEFAULT_PROPERTIES,
       'write.parquet.compression-codec': 'snappy',
       owner: 'desk 4',
       'frazil.trades.marker': 'i1:0',
     })
     expect((await load(w, 'agg_1m')).metadata.properties).toEqual({
-      'write.parquet.compression-codec': 'zstd',
+      ...DEFAULT_PROPERTIES,
       'write.parquet.page-row-limit': '5',
       'frazil.trades.marker': 'i1:0',
     })

@@ -160,7 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
     without: 'after an unknown swap the table is looked at',
     edits: [
       {
-        file: 'lib/runtime/apply.ts',
+        file: 'lib/iceberg/change.ts',
         find: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: false, error }",
         replace: "if (isKind(error, 'CommitUnknown', 'Unavailable')) return { done: true }",
       },
