@@ -167,11 +167,24 @@ const keyOf = (view: DataView, start: number, end: number): string =>
 
 /** A larger copy of an arena: at least `needed` bytes, at least twice as long, the first `used` bytes kept. */
 export function grownBytes(arena: Uint8Array, used: number, needed: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(grownSize(arena.length, needed))
+  larger.set(arena.subarray(0, used))
+  return larger
+}
+
+/** How long an arena of `sizeBytes` becomes when it needs `needed`. Throws `Refused` above `MAX_COLUMN_BYTES`. */
+export function grownSize(sizeBytes: number, needed: number): number {
   if (needed > MAX_COLUMN_BYTES)
     throw refused(
       `Cannot hold a column's bytes: expected at most ${MAX_COLUMN_BYTES} in one batch, found ${needed}. Use smaller batches.`,
     )
-  const larger = new Uint8Array(Math.min(MAX_COLUMN_BYTES, Math.max(needed, arena.length * 2)))
-  larger.set(arena.subarray(0, used))
-  return larger
+  return Math.min(MAX_COLUMN_BYTES, Math.max(needed, sizeBytes * 2))
+}
+
+/** Copies `from[start .. end)` to `to[at ..]` and returns where it ends. `set` costs more than a loop for short ranges. */
+export function appendBytes(to: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
+  const length = end - start
+  if (length < 24) for (let i = 0; i < length; i++) to[at + i] = from[start + i]
+  else to.set(from.subarray(start, end), at)
+  return at + length
 }

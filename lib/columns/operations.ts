@@ -1,6 +1,6 @@
 import { corrupt } from '../errors.ts'
 import { type Batch, type BytesVector, expectType, type Vector, vectorOf } from './batch.ts'
-import { bytesDictionary, grownBytes } from './dictionary.ts'
+import { appendBytes, grownBytes } from './dictionary.ts'
 import { words } from './numbers.ts'
 import { type ColumnType, type Field, type Fields, indexOfField } from './schema.ts'
 
@@ -61,153 +61,6 @@ function takeBytes(vector: BytesVector, rows: Int32Array, count: number): BytesV
   return { type: vector.type, codes: undefined, entries: count, offsets, bytes, validity: undefined }
 }
 
-/** Copies `from[start .. end)` to `to[at ..]` and returns where it ends. `set` costs more than a loop for short ranges. */
-function appendBytes(to: Uint8Array, at: number, from: Uint8Array, start: number, end: number): number {
-  const length = end - start
-  if (length < 24) for (let i = 0; i < length; i++) to[at + i] = from[start + i]
-  else to.set(from.subarray(start, end), at)
-  return at + length
-}
-
-/**
- * All rows of `batches`, in order. They must have the same columns (names and types); the result carries the fields of
- * the first. Throws `Corrupt` when they differ or when there is none.
- */
-export function concat(batches: readonly Batch[]): Batch {
-  const [first] = batches
-  if (first === undefined) throw corrupt('Cannot concatenate batches: expected at least one, found none.')
-  if (batches.length === 1) return first
-  for (const batch of batches) {
-    if (batch.fields === first.fields) continue
-    const same =
-      batch.fields.length === first.fields.length &&
-      batch.fields.every((field, k) => field.name === first.fields[k].name && field.type === first.fields[k].type)
-    if (!same) throw corrupt(`Cannot concatenate batches: expected ${describe(first.fields)}, found ${describe(batch.fields)}.`)
-  }
-  const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
-  return {
-    fields: first.fields,
-    rows,
-    vectors: first.fields.map((field, k) => concatVectors(field.type, batches, k, rows)),
-  }
-}
-
-const describe = (fields: Fields) => fields.map((field) => `${field.name} ${field.type}`).join(', ')
-
-function concatVectors(type: ColumnType, batches: readonly Batch[], k: number, rows: number): Vector {
-  const validity = batches.some((batch) => batch.vectors[k].validity !== undefined) ? new Uint8Array(rows) : undefined
-  if (validity !== undefined) {
-    let at = 0
-    for (const batch of batches) {
-      const part = batch.vectors[k].validity
-      if (part === undefined) validity.fill(1, at, at + batch.rows)
-      else validity.set(part.subarray(0, batch.rows), at)
-      at += batch.rows
-    }
-  }
-  switch (type) {
-    case 'boolean': {
-      const values = new Uint8Array(rows)
-      let at = 0
-      for (const batch of batches) {
-        values.set(expectType(batch.vectors[k], type).values.subarray(0, batch.rows), at)
-        at += batch.rows
-      }
-      return { type, values, validity }
-    }
-    case 'int': {
-      const values = new Int32Array(rows)
-      let at = 0
-      for (const batch of batches) {
-        values.set(expectType(batch.vectors[k], type).values.subarray(0, batch.rows), at)
-        at += batch.rows
-      }
-      return { type, values, validity }
-    }
-    case 'double': {
-      const values = new Float64Array(rows)
-      let at = 0
-      for (const batch of batches) {
-        values.set(expectType(batch.vectors[k], type).values.subarray(0, batch.rows), at)
-        at += batch.rows
-      }
-      return { type, values, validity }
-    }
-    case 'long':
-    case 'timestamptz': {
-      const values = new BigInt64Array(rows)
-      let at = 0
-      for (const batch of batches) {
-        values.set(expectType(batch.vectors[k], type).values.subarray(0, batch.rows), at)
-        at += batch.rows
-      }
-      return { type, values, validity }
-    }
-    case 'string':
-    case 'binary': {
-      const parts = batches.map((batch) => ({ rows: batch.rows, vector: expectType(batch.vectors[k], type) }))
-      // One plain part means that a dictionary did not pay there: merging would hash every value of it for little.
-      const merged = parts.every((part) => part.vector.codes !== undefined || part.rows === 0)
-      return merged ? mergeDictionaries(type, parts, rows, validity) : concatPlain(type, parts, rows, validity)
-    }
-  }
-}
-
-interface BytesPart {
-  readonly rows: number
-  readonly vector: BytesVector
-}
-
-function mergeDictionaries(
-  type: BytesVector['type'],
-  parts: readonly BytesPart[],
-  rows: number,
-  validity: Uint8Array | undefined,
-): BytesVector {
-  const codes = new Int32Array(rows)
-  const dictionary = bytesDictionary()
-  let at = 0
-  for (const { rows: partRows, vector } of parts) {
-    // Entries are merged when first used, so that unused ones (left by `take`) drop out here.
-    const merged = new Int32Array(vector.entries).fill(-1)
-    for (let i = 0; i < partRows; i++) {
-      const code = vector.codes === undefined ? i : vector.codes[i]
-      let to = merged[code]
-      if (to < 0) {
-        to = dictionary.code(vector.bytes, vector.offsets[code], vector.offsets[code + 1])
-        merged[code] = to
-      }
-      codes[at++] = to
-    }
-  }
-  return { type, codes, ...dictionary.entries(), validity }
-}
-
-function concatPlain(
-  type: BytesVector['type'],
-  parts: readonly BytesPart[],
-  rows: number,
-  validity: Uint8Array | undefined,
-): BytesVector {
-  let sizeBytes = 0
-  for (const { rows: partRows, vector } of parts)
-    for (let i = 0; i < partRows; i++) {
-      const entry = vector.codes === undefined ? i : vector.codes[i]
-      sizeBytes += vector.offsets[entry + 1] - vector.offsets[entry]
-    }
-  const bytes = grownBytes(new Uint8Array(0), 0, sizeBytes)
-  const offsets = new Int32Array(rows + 1)
-  let row = 0
-  let at = 0
-  for (const { rows: partRows, vector } of parts)
-    for (let i = 0; i < partRows; i++) {
-      const entry = vector.codes === undefined ? i : vector.codes[i]
-      at = appendBytes(bytes, at, vector.bytes, vector.offsets[entry], vector.offsets[entry + 1])
-      offsets[++row] = at
-    }
-  return { type, codes: undefined, entries: rows, offsets, bytes, validity }
-}
-
 /**
  * The columns named by `fields`, in their order and under their ids, without copying. Throws `Corrupt` when a column is
  * missing, has another type, or holds a null where the target is required.
@@ -230,7 +83,7 @@ export function project(batch: Batch, fields: Fields): Batch {
 }
 
 /** A null in every row. */
-function nullVector(type: ColumnType, rows: number): Vector {
+export function nullVector(type: ColumnType, rows: number): Vector {
   const validity = new Uint8Array(rows)
   switch (type) {
     case 'boolean':
@@ -288,5 +141,6 @@ function emptyVector(type: ColumnType): Vector {
   }
 }
 
+export { type BatchBuilder, batchBuilder, concat } from './concat.ts'
 export { bytesDictionary } from './dictionary.ts'
 export { batchOf, rowsOf, valueAt } from './values.ts'

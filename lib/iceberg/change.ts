@@ -23,8 +23,14 @@ const BACKOFF_MS = 20
 
 export const backoffMs = (attempt: number): number => BACKOFF_MS * 2 ** (attempt - 1)
 
+/** What is known of the attempts before. */
+export interface Attempts {
+  /** One of them may have landed, or may land yet. */
+  readonly unknown: boolean
+}
+
 /** What a table asks for, seen on the base that the swap would replace. */
-export type Decision<T> =
+export type Changes<T> =
   /** Everything `to` names is written: swap to it. */
   | { readonly verdict: 'Swap'; readonly to: Pick<Prepared, 'location' | 'metadata'>; readonly result: T }
   /** Nothing is left to do: an earlier try of ours landed, somebody else did it, or it must not be done. */
@@ -42,16 +48,17 @@ export async function changeTable<T>(
   ports: TablePorts,
   id: TableId,
   doing: string,
-  decide: (table: LoadedTable) => Promise<Decision<T>>,
+  decide: (table: LoadedTable, before: Attempts) => Promise<Changes<T>>,
 ): Promise<T> {
   const name = `${id.namespace}.${id.name}`
   let lost: FrazilError | undefined
+  let unknown = false
   for (let attempt = 0; attempt < MAX_SWAP_ATTEMPTS; attempt++) {
     if (attempt > 0) await ports.clock.sleep(backoffMs(attempt))
     const table = await loadTable(ports.catalog, ports.objects, id)
     if (table === undefined)
       throw refused(`Cannot ${doing} table ${name}: expected it in the catalog, found none of this name. Check the name.`)
-    const decision = await decide(table)
+    const decision = await decide(table, { unknown })
     if (decision.verdict === 'Done') return decision.result
     const swap = await tried(() => ports.catalog.swap(id, table.pointer, decision.to.location))
     if (swap.done) {
@@ -59,6 +66,7 @@ export async function changeTable<T>(
       return decision.result
     }
     lost = swap.error
+    unknown ||= lost !== undefined
   }
   throw commitUnknown(
     `Cannot ${doing} table ${name}: lost ${MAX_SWAP_ATTEMPTS} swaps to ${lostTo(lost)}. The next call goes on from here.`,

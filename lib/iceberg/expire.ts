@@ -64,6 +64,8 @@ export function* ancestors(metadata: TableMetadata, head: Snapshot): Generator<S
   const byId = new Map(metadata.snapshots.map((snapshot) => [snapshot['snapshot-id'], snapshot]))
   for (let at: Snapshot | undefined = head; at !== undefined; ) {
     yield at
+    // Each is met once: damaged metadata may name a circle.
+    byId.delete(at['snapshot-id'])
     const parent: bigint | undefined = at['parent-snapshot-id']
     at = parent === undefined ? undefined : byId.get(parent)
   }

@@ -5,7 +5,7 @@ import type { TableMetadata } from './types.ts'
  * two writers never write the same object.
  */
 
-function metadataDir(metadata: Pick<TableMetadata, 'location' | 'properties'>): string {
+export function metadataDir(metadata: Pick<TableMetadata, 'location' | 'properties'>): string {
   return trimmed(metadata.properties['write.metadata.path'] ?? `${metadata.location}/metadata`)
 }
 

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Fields } from '../columns/schema.ts'
 import { invalidPipeline } from '../errors.ts'
 import { deepFreeze, shown } from './check.ts'
-import { canonicalJson, fingerprintOf } from './fingerprint.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import {
   type AggregateNode,
   type AppendNode,
@@ -31,10 +32,10 @@ export function planOf(pipeline: Pipeline): Plan {
   const tables = new Map<string, TablePlan>()
   const kept = new Map<AggregateNode, string>()
 
-  const addTable = (name: string, fields: Fields, { partitionBy, sortBy, properties }: TableLayout) => {
+  const addTable = (name: string, fields: Fields, layout: TableLayout) => {
     if (tables.has(name))
       throw invalidPipeline(`Cannot ${what}: two streams go to table ${name}. Give one of them another table.`)
-    tables.set(name, { name, fields, partitionBy, sortBy, properties })
+    tables.set(name, tablePlan(name, fields, layout))
   }
 
   for (const sink of pipeline.sinks) {
@@ -70,6 +71,10 @@ export function planOf(pipeline: Pipeline): Plan {
   })
 }
 
+function tablePlan(name: string, fields: Fields, { partitionBy, sortBy, properties, maintenance }: TableLayout): TablePlan {
+  return { name, fields, partitionBy, sortBy, properties, maintenance }
+}
+
 function stepsOf(node: RowNode): readonly Step[] {
   switch (node.kind) {
     case 'kafka':
@@ -103,19 +108,19 @@ function operatorOf(sink: AppendNode, node: AggregateNode, source: SourceNode): 
 
 /** Sources may share a dead-letter table, but with nothing else, and of one layout. */
 function addDeadLetters(what: string, sources: readonly SourceNode[], tables: Map<string, TablePlan>): void {
-  const layouts = new Map<string, string>()
+  const shared = new Map<string, TablePlan>()
   for (const { deadLetters } of sources) {
-    const { table, partitionBy, sortBy, properties } = deadLetters
-    const layout = canonicalJson([partitionBy, sortBy, properties])
-    const earlier = layouts.get(table)
-    if (earlier !== undefined && earlier !== layout)
+    const { table } = deadLetters
+    const plan = tablePlan(table, DEAD_LETTER_FIELDS, deadLetters)
+    const earlier = shared.get(table)
+    if (earlier !== undefined && !isDeepStrictEqual(earlier, plan))
       throw invalidPipeline(`Cannot ${what}: two sources share the dead-letter table ${table} but lay it out differently.`)
     if (earlier === undefined && tables.has(table))
       throw invalidPipeline(
         `Cannot ${what}: table ${table} takes both a stream and dead letters. Name another by deadLetters: { table }.`,
       )
-    layouts.set(table, layout)
-    tables.set(table, { name: table, fields: DEAD_LETTER_FIELDS, partitionBy, sortBy, properties })
+    shared.set(table, plan)
+    tables.set(table, plan)
   }
 }
 

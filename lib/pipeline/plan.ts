@@ -1,5 +1,6 @@
 import type { Expression } from '../columns/expression.ts'
 import type { Fields, InputFields } from '../columns/schema.ts'
+import type { MaintenancePlan } from './maintenance.ts'
 
 /**
  * A pipeline, validated and resolved: what every part of the runtime interprets. Plain frozen data.
@@ -101,4 +102,6 @@ export interface TablePlan {
   readonly sortBy: readonly SortField[]
   /** Iceberg's table properties, for a table that is created again; an existing one keeps its own. */
   readonly properties: Readonly<Record<string, string>>
+  /** How it is kept well. Nothing of it is in the table: a changed policy is no change to it. */
+  readonly maintenance: MaintenancePlan
 }

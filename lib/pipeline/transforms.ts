@@ -1,6 +1,8 @@
 import { type ColumnType, type Fields, indexOfField } from '../columns/schema.ts'
 import { invalidPipeline } from '../errors.ts'
 import { shown } from './check.ts'
+import type { MaintenancePlan } from './maintenance.ts'
+import { type MaintenanceOptions, maintenanceOf } from './maintenance-options.ts'
 import type { PartitionField, SortField, Transform } from './plan.ts'
 import type { NamesOf, Schema } from './schema-types.ts'
 import { propertiesOf, type TableProperties } from './table-properties.ts'
@@ -32,27 +34,38 @@ export interface TableOptions<S extends Schema> {
    * here: `{ 'write.parquet.compression-codec': 'snappy' }`. @default {} zstd, and sizes that suit
    */
   readonly properties?: TableProperties
+  /**
+   * How the table is kept well: its small files compacted, old snapshots expired, orphans deleted, old rows dropped. What is
+   * not said has a default. @default compacts what is cold; snapshots for 7 days; orphans go after 3 days; rows stay
+   * @example { snapshots: { keep: days(30) }, rows: { keep: days(365) } }
+   */
+  readonly maintenance?: MaintenanceOptions
 }
 
 export interface TableLayout {
   readonly partitionBy: readonly PartitionField[]
   readonly sortBy: readonly SortField[]
   readonly properties: Readonly<Record<string, string>>
+  readonly maintenance: MaintenancePlan
 }
 
 /** Names of the options that `layoutOf` reads. */
-export const LAYOUT_OPTIONS: readonly string[] = ['partitionBy', 'sortBy', 'properties'] satisfies (keyof TableLayout)[]
+export const LAYOUT_OPTIONS: readonly string[] = [
+  'partitionBy',
+  'sortBy',
+  'properties',
+  'maintenance',
+] satisfies (keyof TableLayout)[]
 
 /** The layout of a table over `fields`. Throws `InvalidPipeline`. */
-export function layoutOf(
-  table: string,
-  fields: Fields,
-  { partitionBy, sortBy, properties }: { readonly [K in keyof TableLayout]?: unknown },
-): TableLayout {
+export function layoutOf(table: string, fields: Fields, options: { readonly [K in keyof TableLayout]?: unknown }): TableLayout {
+  const partitionBy = partitionFields(table, fields, listOf(`partition table ${table}`, options.partitionBy))
+  const sortBy = sortFields(table, fields, listOf(`sort table ${table}`, options.sortBy))
   return {
-    partitionBy: partitionFields(table, fields, listOf(`partition table ${table}`, partitionBy)),
-    sortBy: sortFields(table, fields, listOf(`sort table ${table}`, sortBy)),
-    properties: propertiesOf(table, properties),
+    partitionBy,
+    sortBy,
+    properties: propertiesOf(table, options.properties),
+    maintenance: maintenanceOf(table, { partitionBy, sortBy }, options.maintenance),
   }
 }
 

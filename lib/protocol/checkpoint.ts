@@ -1,6 +1,7 @@
 import { corrupt } from '../errors.ts'
 import type { LogItem } from '../ports/log.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
+import type { StagingEntry } from './staging.ts'
 
 /** How far one partition's staging log is consumed. */
 export interface PartitionProgress {
@@ -10,6 +11,28 @@ export interface PartitionProgress {
   readonly next: number | null
   /** Milliseconds; null counts as minus infinity (protocol rule 22). */
   readonly watermark: number | null
+  /**
+   * Offsets up to `next` that no record had: the gaps of all entries consumed so far, which outlive the entries when those are
+   * trimmed (9). Undefined when unknown: an earlier version, which did not count, consumed entries of it.
+   */
+  readonly missing?: number
+  /** The first offset ever consumed. Undefined when nothing was, or when unknown, as above. */
+  readonly first?: number
+}
+
+/** Progress after one more entry. */
+export function consume(before: PartitionProgress, slot: number, entry: StagingEntry): PartitionProgress {
+  const { from, next, watermark } = entry
+  const nothingYet = before.next === null
+  const missing = before.missing ?? (nothingYet ? 0 : undefined)
+  const first = before.first ?? (nothingYet && from !== null ? from : undefined)
+  return {
+    slot,
+    next,
+    watermark,
+    ...(missing !== undefined && { missing: missing + entry.missing }),
+    ...(first !== undefined && { first }),
+  }
 }
 
 /** A slice of window state inside a state object. */

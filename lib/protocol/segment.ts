@@ -20,13 +20,23 @@ export function segmentParts(slices: readonly Uint8Array[], pairs: readonly Segm
   return [...slices, footer, end]
 }
 
-/** The pairs a segment was written for. */
-export function segmentPairs(bytes: Uint8Array): readonly SegmentPair[] {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+/** Bytes from where a segment's footer begins to the segment's end, read from at least its last 8. */
+export function segmentFooterBytes(end: Uint8Array): number {
+  const view = Buffer.from(end.buffer, end.byteOffset, end.byteLength)
   const footerEnd = view.length - 8
   if (footerEnd < 0 || view.readUInt32LE(footerEnd + 4) !== MAGIC)
     throw corrupt('Cannot read a segment: expected its footer, found other bytes.')
-  const start = footerEnd - view.readUInt32LE(footerEnd)
+  return view.readUInt32LE(footerEnd) + 8
+}
+
+/** The pairs a segment was written for, from all of it or from as much of its end as holds the footer. */
+export function segmentPairs(bytes: Uint8Array): readonly SegmentPair[] {
+  const start = bytes.length - segmentFooterBytes(bytes)
   if (start < 0) throw corrupt('Cannot read a segment: its footer is longer than the segment.')
-  return (JSON.parse(view.toString('utf8', start, footerEnd)) as { pairs: SegmentPair[] }).pairs
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  try {
+    return (JSON.parse(view.toString('utf8', start, view.length - 8)) as { pairs: SegmentPair[] }).pairs
+  } catch (cause) {
+    throw corrupt('Cannot read a segment: expected its footer to be JSON, found other text.', { cause })
+  }
 }

@@ -2,6 +2,7 @@ import { corrupt } from '../errors.ts'
 import { currentSchema, defaultSortOrder, defaultSpec } from '../iceberg/metadata.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import { fieldsOf, partitionByOf, sortByOf } from '../iceberg/schema.ts'
+import { NO_MAINTENANCE } from '../pipeline/maintenance.ts'
 import type { TablePlan } from '../pipeline/plan.ts'
 import { foreignTable } from '../protocol/marker.ts'
 import { judge, load } from './apply.ts'
@@ -33,6 +34,7 @@ export async function droppedTable(runtime: Runtime, name: string, last: Last): 
     partitionBy: partitionByOf(defaultSpec(metadata), schema),
     sortBy: sortByOf(defaultSortOrder(metadata), schema),
     properties: metadata.properties,
+    maintenance: NO_MAINTENANCE,
   }
   return { plan, table }
 }

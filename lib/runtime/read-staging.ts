@@ -1,7 +1,7 @@
 import { corrupt } from '../errors.ts'
 import { lookup } from '../lookup.ts'
 import type { LogItem } from '../ports/log.ts'
-import type { PartitionProgress } from '../protocol/checkpoint.ts'
+import { consume, type PartitionProgress } from '../protocol/checkpoint.ts'
 import { partitionLabel, stagingLogKey } from '../protocol/names.ts'
 import { assertFollows, decodeStagingEntry, type StagingEntry } from '../protocol/staging.ts'
 import type { Last } from './checkpoints.ts'
@@ -157,5 +157,5 @@ function take(reading: Reading): void {
   const { slot, entry } = item
   assertFollows(partitionLabel(reading.topic, reading.partition), reading.progress.next, reading.progress.watermark, entry)
   reading.taken.push(item)
-  reading.progress = { slot, next: entry.next, watermark: entry.watermark }
+  reading.progress = consume(reading.progress, slot, entry)
 }

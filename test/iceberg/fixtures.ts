@@ -5,6 +5,7 @@ import { createTable, newTable } from '../../lib/iceberg/create.ts'
 import { type DataFile, dataFile } from '../../lib/iceberg/data-file.ts'
 import { loadTable } from '../../lib/iceberg/scan.ts'
 import type { TableMetadata } from '../../lib/iceberg/types.ts'
+import { DEFAULT_MAINTENANCE } from '../../lib/pipeline/maintenance.ts'
 import type { TablePlan } from '../../lib/pipeline/plan.ts'
 import { memoryCatalog } from '../../lib/ports/memory/catalog.ts'
 import { memoryObjects } from '../../lib/ports/memory/objects.ts'
@@ -38,6 +39,7 @@ export const tradesPlan: TablePlan = {
     { column: 'event_time', direction: 'desc' },
   ],
   properties: {},
+  maintenance: DEFAULT_MAINTENANCE,
 }
 
 export const tradesId = { namespace: 'trades', name: 'raw_trades' }

@@ -4,6 +4,7 @@ import {
   type Duration,
   hours,
   kafka,
+  type MaintenanceOptions,
   minutes,
   type Pipeline,
   pipeline,
@@ -374,6 +375,45 @@ trades.appendTo('t', { properties: { 'write.parquet.compression-codec': 'lz4' } 
 trades.appendTo('t', { properties: { 'write.parquet.page-row-limit': 1000 } })
 // @ts-expect-error nor in the late table
 candles.appendTo('t', { late: { properties: { 'write.parquet.page-row-limit': 1000 } } })
+
+// Maintenance is said for every table; times carry their unit, and what is turned off is false.
+trades.appendTo('t', {
+  partitionBy: ['day(event_time)'],
+  sortBy: ['symbol'],
+  maintenance: {
+    compact: { strategy: 'sort', targetFileSize: 2 ** 27, minInputFiles: 2, after: hours(2), hot: true },
+    snapshots: { keep: hours(12), retainLast: 1, thinAfter: false },
+    orphans: { olderThan: hours(24), quarantine: seconds(0) },
+    rows: { keep: hours(48) },
+  },
+})
+candles.appendTo('t', { maintenance: {}, late: { maintenance: { compact: false, snapshots: false, orphans: false } } })
+kafka('x', { ...good, deadLetters: { partitionBy: ['day(kafka_timestamp)'], maintenance: { rows: { keep: hours(9) } } } })
+yes<Equal<NonNullable<NonNullable<Parameters<typeof trades.appendTo>[1]>['maintenance']>, MaintenanceOptions>>()
+// @ts-expect-error a table is maintained in parts: each is turned off by itself
+trades.appendTo('t', { maintenance: false })
+// @ts-expect-error there is no such part
+trades.appendTo('t', { maintenance: { expire: {} } })
+// @ts-expect-error what is on is not said
+trades.appendTo('t', { maintenance: { compact: true } })
+// @ts-expect-error there is no strategy zorder
+trades.appendTo('t', { maintenance: { compact: { strategy: 'zorder' } } })
+// @ts-expect-error there is no such option of compaction
+trades.appendTo('t', { maintenance: { compact: { target: 1 } } })
+// @ts-expect-error sizes are bytes
+trades.appendTo('t', { maintenance: { compact: { targetFileSize: '128 MB' } } })
+// @ts-expect-error a time carries its unit
+trades.appendTo('t', { maintenance: { snapshots: { keep: 7 } } })
+// @ts-expect-error snapshots are thinned after a time, or not
+trades.appendTo('t', { maintenance: { snapshots: { thinAfter: true } } })
+// @ts-expect-error rows that are dropped are kept for a time
+trades.appendTo('t', { maintenance: { rows: {} } })
+// @ts-expect-error rows stay unless told
+trades.appendTo('t', { maintenance: { rows: false } })
+// @ts-expect-error nor in the late table
+candles.appendTo('t', { late: { maintenance: { orphans: { quarantine: 1 } } } })
+// @ts-expect-error nor in that of dead letters
+kafka('x', { ...good, deadLetters: { maintenance: { orphans: { quarantine: 1 } } } })
 
 // A revising stream cannot be appended.
 declare const revising: Stream<(typeof trades)['columns'], 'revising'>

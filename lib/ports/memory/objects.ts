@@ -7,7 +7,7 @@ export function memoryObjects(clock: Pick<Clock, 'now'> = { now: () => 0 }): Obj
   const objects = new Map<string, { readonly bytes: Uint8Array; readonly modifiedMs: number }>()
   return {
     async put(location, parts) {
-      objects.set(location, { bytes: Uint8Array.from(Buffer.concat(parts)), modifiedMs: clock.now() })
+      objects.set(location, { bytes: new Uint8Array(Buffer.concat(parts)), modifiedMs: clock.now() })
     },
     async get(location, range) {
       const bytes = objects.get(location)?.bytes

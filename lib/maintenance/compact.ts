@@ -1,0 +1,225 @@
+import { refused } from '../errors.ts'
+import { changeTable, type TablePorts } from '../iceberg/change.ts'
+import { currentSnapshot, snapshotById } from '../iceberg/metadata.ts'
+import { manySmallManifests, replaceFiles } from '../iceberg/replace.ts'
+import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import { hasLiveFiles, manifestsOf, readSnapshot } from '../iceberg/snapshot.ts'
+import type { CompactPolicy } from '../pipeline/maintenance.ts'
+import type { TableId } from '../ports/catalog.ts'
+import { commitRewrites } from './commit-rewrites.ts'
+import { partitionText } from './partition-text.ts'
+import { type CompactionLimits, type CompactionPlan, type Group, planCompaction } from './plan-compaction.ts'
+import { isUnreadable, type Rewritten, rewriteGroup } from './rewrite-group.ts'
+
+/**
+ * Groups of one table that one call rewrites. Small and plain, so that it can be handed to a worker anywhere: the plan is made again from the
+ * snapshot it was made from, which gives the same groups.
+ */
+export interface CompactJob {
+  readonly table: TableId
+  /** Id in digits. */
+  readonly snapshot: string
+  /** What "cold" was measured against. */
+  readonly nowMs: number
+  /** Numbers of the plan's groups: from, and up to but not with. */
+  readonly from: number
+  readonly to: number
+}
+
+/** What compacting a table would do. */
+export interface CompactionPreview {
+  readonly jobs: readonly CompactJob[]
+  readonly groups: readonly {
+    readonly partition: string
+    readonly files: number
+    readonly bytes: number
+    readonly sorted: boolean
+  }[]
+  readonly leftAlone: readonly { readonly partition: string; readonly files: number; readonly why: string }[]
+  readonly targetFileBytes: number
+  /** Live manifests, and whether they are worth merging. */
+  readonly manifests: number
+  readonly manyManifests: boolean
+}
+
+/** What one job did. */
+export interface CompactReport {
+  readonly filesBefore: number
+  readonly filesAfter: number
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+  /** Groups whose files stay as they are, and why. */
+  readonly gaveUp: readonly { readonly partition: string; readonly files: number; readonly why: string }[]
+  /** True when time ran out before the last group: the next plan has it. */
+  readonly more: boolean
+}
+
+/** Bytes of input that one call rewrites; with the limits of a group it bounds a function's time. */
+export const MAX_JOB_BYTES = 4 * 2 ** 30
+/** Snapshots that one job may leave behind (Iceberg: `partial-progress.max-commits`). */
+const MAX_COMMITS = 10
+
+/** Plans the compaction of a table as it is now. Throws `Refused` when the catalog has no such table. */
+export async function previewCompaction(
+  ports: TablePorts,
+  id: TableId,
+  policy: CompactPolicy,
+  limits: CompactionLimits,
+  nowMs: number,
+): Promise<CompactionPreview> {
+  const table = await required(ports, id)
+  const { metadata } = table
+  const snapshot = currentSnapshot(metadata)
+  if (snapshot === undefined)
+    return { jobs: [], groups: [], leftAlone: [], targetFileBytes: 0, manifests: 0, manyManifests: false }
+  const files = await readSnapshot(ports.objects, metadata)
+  const plan = planCompaction(metadata, files, policy, limits, nowMs)
+  const job = { table: id, snapshot: String(snapshot['snapshot-id']), nowMs }
+  return {
+    jobs: jobsOf(plan.groups).map(([from, to]) => ({ ...job, from, to })),
+    groups: plan.groups.map(({ specId, partition, files, bytes, sorted }) => ({
+      partition: partitionText(metadata, specId, partition),
+      files: files.length,
+      bytes,
+      sorted,
+    })),
+    leftAlone: plan.leftAlone.map(({ specId, partition, files, why }) => ({
+      partition: partitionText(metadata, specId, partition),
+      files,
+      why,
+    })),
+    targetFileBytes: plan.targetFileBytes,
+    manifests: files.manifests.filter(hasLiveFiles).length,
+    manyManifests: manySmallManifests(metadata, files.manifests),
+  }
+}
+
+/** Runs of groups, as many in each as one call does. */
+function jobsOf(groups: readonly Group[]): readonly (readonly [number, number])[] {
+  const jobs: [number, number][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const [i, group] of groups.entries()) {
+    const last = jobs.at(-1)
+    if (last === undefined || bytes + group.bytes > MAX_JOB_BYTES) {
+      jobs.push([i, i + 1])
+      bytes = group.bytes
+    } else {
+      last[1] = i + 1
+      bytes += group.bytes
+    }
+  }
+  return jobs
+}
+
+/**
+ * Rewrites the groups of a job and commits them, several times on the way. Safe beside commits, other engines and another call of the same job: what
+ * somebody else rewrote or deleted first is left to them. Where the snapshot that was planned on has expired nothing is left to do.
+ *
+ * @param hasTime asked before each group; false ends the job after what was rewritten is committed
+ */
+export async function compactJob(
+  ports: TablePorts,
+  job: CompactJob,
+  policy: CompactPolicy,
+  limits: CompactionLimits,
+  hasTime: () => boolean = () => true,
+): Promise<CompactReport> {
+  const table = await required(ports, job.table)
+  const { metadata } = table
+  const snapshot = snapshotById(metadata, BigInt(job.snapshot))
+  if (snapshot === undefined) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, gaveUp: [], more: false }
+  const files = await readSnapshot(ports.objects, metadata, snapshot['snapshot-id'])
+  const plan = planCompaction(metadata, files, policy, limits, job.nowMs)
+  const groups = plan.groups.slice(job.from, job.to)
+  const perCommit = Math.ceil(groups.length / MAX_COMMITS)
+  const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }
+  const gaveUp: CompactReport['gaveUp'][number][] = []
+  const leave = (group: Group, why: string) => {
+    const { specId, partition } = group
+    gaveUp.push({ partition: partitionText(metadata, specId, partition), files: group.files.length, why })
+  }
+  let pending: Rewritten[] = []
+  const commitPending = async () => {
+    if (pending.length === 0) return
+    const done = await commitRewrites(ports, job.table, pending, snapshot['sequence-number'])
+    pending = []
+    for (const { rewritten, why } of done.gaveUp) leave(rewritten.group, why)
+    for (const { group, added } of done.committed) {
+      tally.filesBefore += group.files.length
+      tally.bytesBefore += group.bytes
+      tally.filesAfter += added.length
+      tally.bytesAfter += added.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    }
+  }
+  let more = false
+  for (const group of groups) {
+    more = !hasTime()
+    if (more) break
+    const rewritten = await tryRewrite(ports, table, group, plan)
+    if (typeof rewritten === 'string') leave(group, rewritten)
+    else pending.push(rewritten)
+    if (pending.length >= perCommit) await commitPending()
+  }
+  await commitPending()
+  return { ...tally, gaveUp, more }
+}
+
+async function tryRewrite(
+  { objects, random }: TablePorts,
+  table: LoadedTable,
+  group: Group,
+  { targetFileBytes }: CompactionPlan,
+): Promise<Rewritten | string> {
+  try {
+    return (await rewriteGroup({ table, objects, random, group, targetFileBytes })) ?? 'its files were replaced or deleted'
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** What merging the manifests of a table did. */
+export interface ManifestsReport {
+  readonly before: number
+  readonly after: number
+}
+
+/**
+ * Merges the small manifests of a table, in order of partitions, where they are many, or `always`: a reader opens fewer, and each
+ * tells it more. Rows and files stay as they are.
+ */
+export async function mergeManifests(ports: TablePorts, id: TableId, always = false): Promise<ManifestsReport> {
+  const { objects, random, clock } = ports
+  let before: number | undefined
+  return changeTable<ManifestsReport>(ports, id, 'merge the manifests of', async ({ metadata, pointer }) => {
+    const snapshot = currentSnapshot(metadata)
+    const manifests = snapshot === undefined ? [] : (await manifestsOf(objects, snapshot)).filter(hasLiveFiles)
+    before ??= manifests.length
+    if (!(manySmallManifests(metadata, manifests) || (always && manifests.length > 1)))
+      return { verdict: 'Done', result: { before, after: manifests.length } }
+    const to = await replaceFiles({
+      metadata,
+      metadataLocation: pointer.metadataLocation,
+      objects,
+      random,
+      nowMs: clock.now(),
+      operation: 'replace',
+      remove: new Set(),
+      add: [],
+      mergeManifests: true,
+      summary: {},
+      properties: {},
+    })
+    // Once is enough: what cannot be merged further would be written for ever.
+    always = false
+    return { verdict: 'Swap', to, result: { before: to.manifestsBefore, after: to.manifestsAfter } }
+  })
+}
+
+async function required({ catalog, objects }: TablePorts, id: TableId): Promise<LoadedTable> {
+  const table = await loadTable(catalog, objects, id)
+  if (table !== undefined) return table
+  throw refused(
+    `Cannot compact table ${id.namespace}.${id.name}: expected it in the catalog, found none of this name. Check the name.`,
+  )
+}

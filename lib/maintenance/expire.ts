@@ -1,0 +1,117 @@
+import { changeTable, deleteIfPossible, type TablePorts } from '../iceberg/change.ts'
+import { ancestors, decideExpire, type ToExpire, withoutSnapshots } from '../iceberg/expire.ts'
+import { currentSnapshot, serializeMetadata } from '../iceberg/metadata.ts'
+import { metadataLocation, nextVersion } from '../iceberg/paths.ts'
+import { reachableFiles, reachableMetadata } from '../iceberg/reachable.ts'
+import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import { inParallel } from '../iceberg/snapshot.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
+import type { ExpirePolicy } from '../pipeline/maintenance.ts'
+import type { TableId } from '../ports/catalog.ts'
+import { markerProperty, markersOf } from '../protocol/marker.ts'
+import { readLists, writeList } from './lists.ts'
+
+export interface ExpireReport {
+  /** Snapshots that go, and those that stay. */
+  readonly expired: number
+  readonly kept: number
+  /** Names of branches and tags that go. */
+  readonly refs: readonly string[]
+  /** Files that no snapshot needs any more: deleted, or with `apply` false to be. */
+  readonly files: number
+  /** Of these, ones that the store would not delete now: the next expiry tries again. */
+  readonly left: number
+}
+
+/** A doomed list that still names a file in use is kept this long: the expiry that wrote it may not have swapped yet. */
+const PENDING_LIST_MS = 24 * 3_600_000
+
+/**
+ * Lets go of old snapshots and deletes the files that only they needed: first one swap, then, judged by the table as it is after it, the
+ * files. A list of them is written before the swap, so that the next expiry goes on where a crash stopped this one. With `apply` false nothing is
+ * written. The newest snapshot of each pipeline's marker stays: by it a roll-back is noticed (protocol rule 15).
+ */
+export async function expireSnapshots(
+  ports: TablePorts,
+  id: TableId,
+  policy: ExpirePolicy,
+  nowMs: number,
+  apply: boolean,
+): Promise<ExpireReport> {
+  const { objects, random, clock } = ports
+  const report = await changeTable<Omit<ExpireReport, 'left'>>(ports, id, 'expire snapshots of', async (table) => {
+    const { metadata } = table
+    const going = decideExpire(metadata, { ...policy, nowMs, keep: newestOfMarkers(metadata) })
+    const doomed = await filesOnlyOf(ports, metadata, going)
+    const expired = going.snapshots.length
+    const kept = metadata.snapshots.length - expired
+    const result = { expired, kept, refs: going.refs, files: doomed.length }
+    if (!apply || (expired === 0 && going.refs.length === 0)) return { verdict: 'Done', result }
+    const files = doomed.map((location) => ({ location, sizeBytes: null }))
+    await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })
+    return { verdict: 'Swap', to: await prepared(ports, table, going), result }
+  })
+  if (!apply) return { ...report, left: 0 }
+  const { deleted, left } = await deleteDoomed(ports, id)
+  return { ...report, files: deleted, left }
+}
+
+/** Of each pipeline that marked the table, the newest snapshot with its marker. */
+function newestOfMarkers(metadata: TableMetadata): ReadonlySet<bigint> {
+  const head = currentSnapshot(metadata)
+  const line = head === undefined ? [] : [...ancestors(metadata, head)]
+  const newest = Object.keys(markersOf(metadata.properties)).map(
+    (pipeline) => line.find(({ summary }) => summary[markerProperty(pipeline)] !== undefined)?.['snapshot-id'],
+  )
+  return new Set(newest.filter((snapshot) => snapshot !== undefined))
+}
+
+async function filesOnlyOf(
+  { objects }: TablePorts,
+  metadata: TableMetadata,
+  { snapshots }: ToExpire,
+): Promise<readonly string[]> {
+  if (snapshots.length === 0) return []
+  const gone = new Set(snapshots)
+  const staying = await reachableFiles(
+    objects,
+    metadata,
+    metadata.snapshots.filter((snapshot) => !gone.has(snapshot)),
+  )
+  return [...(await reachableFiles(objects, metadata, snapshots))].filter((location) => !staying.has(location))
+}
+
+async function prepared({ objects, random, clock }: TablePorts, { metadata: base, pointer }: LoadedTable, going: ToExpire) {
+  const metadata = withoutSnapshots(base, pointer.metadataLocation, going, clock.now())
+  const location = metadataLocation(metadata, nextVersion(pointer.metadataLocation), random.uuid())
+  await objects.put(location, [serializeMetadata(metadata)])
+  return { metadata, location }
+}
+
+/** Deletes what doomed lists name and the table, as it is now, does not reach. */
+async function deleteDoomed(ports: TablePorts, id: TableId): Promise<{ readonly deleted: number; readonly left: number }> {
+  const { objects, catalog, clock } = ports
+  const named = await loadTable(catalog, objects, id)
+  if (named === undefined) return { deleted: 0, left: 0 }
+  const lists = await readLists(objects, named.metadata, 'doomed')
+  if (lists.length === 0) return { deleted: 0, left: 0 }
+  // Looked at after the lists were read: each was written by an expiry that read an earlier table.
+  const table = await loadTable(catalog, objects, id)
+  if (table === undefined) return { deleted: 0, left: 0 }
+  const { metadata, pointer } = table
+  const reached = await reachableFiles(objects, metadata)
+  const earlier = reachableMetadata(metadata, pointer.metadataLocation)
+  let deleted = 0
+  let left = 0
+  for (const list of lists) {
+    const due = list.files.map(({ location }) => location).filter((location) => !reached.has(location) && !earlier.has(location))
+    const gone = await inParallel(due, (location) => deleteIfPossible(objects, location))
+    const failed = gone.filter((ok) => !ok).length
+    deleted += gone.length - failed
+    left += failed
+    const inUse = list.files.length - due.length
+    // Of an expiry that lost its swap some files may stay in use for long; then orphans are swept in their time.
+    if (failed === 0 && (inUse === 0 || clock.now() - list.atMs > PENDING_LIST_MS)) await deleteIfPossible(objects, list.location)
+  }
+  return { deleted, left }
+}

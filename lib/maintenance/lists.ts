@@ -1,0 +1,73 @@
+import { corrupt, isKind } from '../errors.ts'
+import { metadataDir } from '../iceberg/paths.ts'
+import type { TableMetadata } from '../iceberg/types.ts'
+import type { Objects } from '../ports/objects.ts'
+import type { Random } from '../ports/time.ts'
+
+/**
+ * Lists of files that are to be deleted, kept beside a table's metadata so that a rerun finishes what a crash left. A list is a hint,
+ * never a proof: before anything is deleted the table as it is then decides. `doomed`: what an expiry let go. `quarantine`:
+ * orphans that wait.
+ */
+export type ListKind = 'doomed' | 'quarantine'
+
+export interface ListedFile {
+  readonly location: string
+  /** Null: not known. */
+  readonly sizeBytes: number | null
+}
+
+export interface FileList {
+  readonly v: 1
+  /** When it was written, milliseconds. */
+  readonly atMs: number
+  readonly files: readonly ListedFile[]
+}
+
+export interface StoredList extends FileList {
+  /** Where it lies itself. */
+  readonly location: string
+}
+
+const prefixOf = (metadata: TableMetadata, kind: ListKind): string => `${metadataDir(metadata)}/frazil-${kind}-`
+
+/** True for a list of ours. */
+export const isList = (metadata: TableMetadata, location: string): boolean =>
+  (['doomed', 'quarantine'] as const).some((kind) => location.startsWith(prefixOf(metadata, kind)))
+
+export async function writeList(
+  objects: Objects,
+  random: Random,
+  metadata: TableMetadata,
+  kind: ListKind,
+  list: Omit<FileList, 'v'>,
+): Promise<string> {
+  const location = `${prefixOf(metadata, kind)}${random.uuid()}.json`
+  await objects.put(location, [new TextEncoder().encode(JSON.stringify({ v: 1, ...list }))])
+  return location
+}
+
+/** All lists of a kind, oldest first. One that goes while it is read was done by somebody else. */
+export async function readLists(objects: Objects, metadata: TableMetadata, kind: ListKind): Promise<readonly StoredList[]> {
+  const lists: StoredList[] = []
+  for await (const { location } of objects.list(prefixOf(metadata, kind))) {
+    const bytes = await objects.get(location)
+    if (bytes !== undefined) lists.push({ ...parsed(bytes, location), location })
+  }
+  return lists.sort((a, b) => a.atMs - b.atMs || (a.location < b.location ? -1 : 1))
+}
+
+function parsed(bytes: Uint8Array, location: string): FileList {
+  try {
+    const list = JSON.parse(Buffer.from(bytes).toString()) as Partial<FileList>
+    if (list.v === 1 && typeof list.atMs === 'number' && Array.isArray(list.files)) return list as FileList
+    throw corrupt('it is another thing')
+  } catch (cause) {
+    throw corrupt(
+      `Cannot read ${location}: expected a list of files of version 1, found other text. Delete it: it is only a hint.`,
+      {
+        cause: isKind(cause, 'Corrupt') ? undefined : cause,
+      },
+    )
+  }
+}

@@ -1,0 +1,179 @@
+import { refused } from '../errors.ts'
+import { changeTable, deleteIfPossible, type TablePorts } from '../iceberg/change.ts'
+import { withProperties } from '../iceberg/expire.ts'
+import { serializeMetadata } from '../iceberg/metadata.ts'
+import { metadataLocation, nextVersion, objectLocation } from '../iceberg/paths.ts'
+import { reachableFiles, reachableMetadata } from '../iceberg/reachable.ts'
+import type { LoadedTable } from '../iceberg/scan.ts'
+import { inParallel } from '../iceberg/snapshot.ts'
+import type { OrphanPolicy } from '../pipeline/maintenance.ts'
+import type { TableId } from '../ports/catalog.ts'
+import type { ObjectInfo } from '../ports/objects.ts'
+import { decideDataFile, type TableStand } from '../protocol/cleaning.ts'
+import { markersOf } from '../protocol/marker.ts'
+import { parseCompactFileName, parseDataFileName } from '../protocol/names.ts'
+import { FENCE_PROPERTY, fenceOf } from './fence.ts'
+import { isList, type ListedFile, readLists, writeList } from './lists.ts'
+import { assertOneSpelling } from './spelling.ts'
+
+/** What the logs of a table's pipeline say of it; undefined when they are not at hand. */
+export type LogsOf = (pipeline: string, incarnation: string, table: TableId) => Promise<TableStand['logs']>
+
+export interface OrphanOptions extends OrphanPolicy {
+  readonly nowMs: number
+  readonly apply: boolean
+  readonly logsOf: LogsOf
+}
+
+export interface OrphanReport {
+  /** Files below the table's location, and of these the ones that some snapshot or the metadata log needs. */
+  readonly listed: number
+  readonly needed: number
+  /** Found now and put on a list; with `apply` false: to be. Oldest first. */
+  readonly found: readonly OrphanFile[]
+  /** On a list from before that waits. */
+  readonly waiting: number
+  /** From lists whose time has come: deleted, or with `apply` false to be. */
+  readonly deleted: readonly ListedFile[]
+  /** Of these, ones that the store would not delete now: the next sweep tries again. */
+  readonly left: number
+  /** Data files of commits whose fate the logs do not tell. */
+  readonly undecided: number
+}
+
+export interface OrphanFile {
+  readonly location: string
+  readonly sizeBytes: number
+  readonly modifiedMs: number
+}
+
+/**
+ * Finds files below a table's location that nothing names, and deletes them in two steps: a sweep puts what it finds on a list, and one
+ * that comes `quarantineMs` later deletes what is on the list and still nobody's. Before that it raises the table's fence by a swap of its own: every commit
+ * that was prepared on the metadata before loses its swap, and a rewrite of files gives up, so that nothing of theirs is deleted and then
+ * committed (protocol rule 29). Files of the commit lane go by the proofs of protocol rule 13; those of other engines by their age alone.
+ * Throws `Refused` when files are listed under other names than the table calls them by.
+ */
+export async function sweepOrphans(ports: TablePorts, id: TableId, options: OrphanOptions): Promise<OrphanReport> {
+  const { objects, random } = ports
+  const { nowMs, apply } = options
+  const table = await changeTable<LoadedTable>(ports, id, 'look for orphans of', async (one) => ({
+    verdict: 'Done',
+    result: one,
+  }))
+  // Lists first: what is on one that this sweep does not see is found again, and listed twice.
+  const lists = [...(await readLists(objects, table.metadata, 'quarantine'))]
+  const listed: ObjectInfo[] = []
+  for await (const info of objects.list(`${objectLocation(table.metadata.location)}/`)) listed.push(info)
+  const sweep = await looked(ports, table, options, false)
+  assertOneSpelling(id, sweep.needed, listed)
+
+  const known = new Set(lists.flatMap(({ files }) => files.map(({ location }) => location)))
+  const orphans = listed.filter(({ location }) => !sweep.needed.has(location) && isFile(table, location))
+  const fresh = orphans.filter(({ location }) => !known.has(location))
+  const old = fresh.filter(({ modifiedMs }) => nowMs - modifiedMs >= options.olderThanMs)
+  const found = old.filter(({ location }) => sweep.mayGo(location)).sort((a, b) => a.modifiedMs - b.modifiedMs)
+  if (apply && found.length > 0) {
+    const files = found.map(({ location, sizeBytes }) => ({ location, sizeBytes }))
+    lists.push({
+      v: 1,
+      atMs: nowMs,
+      files,
+      location: await writeList(objects, random, table.metadata, 'quarantine', { atMs: nowMs, files }),
+    })
+  }
+  const due = lists.filter(({ atMs }) => nowMs - atMs >= options.quarantineMs)
+  const waiting = lists.filter((list) => !due.includes(list)).reduce((sum, { files }) => sum + files.length, 0)
+  const there = new Map(orphans.map((info) => [info.location, info]))
+  const report = {
+    listed: listed.length,
+    needed: listed.filter(({ location }) => sweep.needed.has(location)).length,
+    found,
+    waiting,
+    undecided: old.length - found.length,
+  }
+  const wanted = new Map(due.flatMap(({ files }) => files.map((file) => [file.location, file])))
+  const candidates = [...wanted.values()].filter(({ location }) => there.has(location))
+  if (!apply) return { ...report, deleted: candidates.filter(({ location }) => sweep.mayGo(location)), left: 0 }
+  if (due.length === 0) return { ...report, deleted: [], left: 0 }
+  const { deleted, left } = await deleteAll(ports, id, options, candidates)
+  if (left === 0) await inParallel(due, ({ location }) => deleteIfPossible(objects, location))
+  return { ...report, deleted, left }
+}
+
+interface Sweep {
+  readonly needed: ReadonlySet<string>
+  /** Given that no snapshot names a file. */
+  mayGo(location: string): boolean
+}
+
+/** What a table needs as it is loaded, and which of the rest may go. */
+async function looked(
+  { objects }: TablePorts,
+  { id, metadata, pointer }: LoadedTable,
+  { logsOf }: OrphanOptions,
+  fenced: boolean,
+): Promise<Sweep> {
+  const stands: TableStand[] = []
+  for (const [pipeline, { incarnation, n }] of Object.entries(markersOf(metadata.properties)))
+    stands.push({ marker: n, logs: await logsOf(pipeline, incarnation, id) })
+  const needed = new Set(await reachableFiles(objects, metadata))
+  for (const location of reachableMetadata(metadata, pointer.metadataLocation)) needed.add(location)
+  const fence = fenceOf(metadata)
+  return {
+    needed,
+    mayGo(location) {
+      const ofCommit = parseDataFileName(location)
+      // A table has one pipeline; with several, or none, nobody can tell whose file it is.
+      if (ofCommit !== undefined) return stands.length === 1 && decideDataFile(ofCommit.n, stands[0]).verdict === 'Dead'
+      const ofRewrite = parseCompactFileName(location)
+      // One of this very fence may be committed yet; on a list it waits until the fence is raised.
+      return ofRewrite === undefined || ofRewrite.fence < fence + Number(!fenced)
+    },
+  }
+}
+
+/** Hidden files are not a table's, as Hadoop and Iceberg see it; lists are ours. */
+function isFile({ metadata }: LoadedTable, location: string): boolean {
+  const below = location.slice(objectLocation(metadata.location).length + 1)
+  return !isList(metadata, location) && !below.split('/').some((part) => part.startsWith('_') || part.startsWith('.'))
+}
+
+/** Raises the fence, looks again, and deletes what is still nobody's. */
+async function deleteAll(
+  ports: TablePorts,
+  id: TableId,
+  options: OrphanOptions,
+  candidates: readonly ListedFile[],
+): Promise<{ readonly deleted: readonly ListedFile[]; readonly left: number }> {
+  if (candidates.length === 0) return { deleted: [], left: 0 }
+  const { objects, random, clock } = ports
+  const fenced = await changeTable<LoadedTable>(ports, id, 'raise the fence of', async (table) => {
+    const { metadata: base, pointer } = table
+    const raised = { [FENCE_PROPERTY]: String(fenceOf(base) + 1) }
+    const metadata = withProperties(base, pointer.metadataLocation, raised, clock.now())
+    const location = metadataLocation(metadata, nextVersion(pointer.metadataLocation), random.uuid())
+    await objects.put(location, [serializeMetadata(metadata)])
+    // Judged by the very metadata that was swapped in: what is committed later was prepared after the fence, from files that are not candidates.
+    const result = { ...table, metadata, pointer: { ...pointer, metadataLocation: location } }
+    return { verdict: 'Swap', to: { location, metadata }, result }
+  })
+  const sweep = await looked(ports, fenced, options, true)
+  const dead = candidates.filter(({ location }) => !sweep.needed.has(location) && sweep.mayGo(location))
+  const gone = await inParallel(dead, ({ location }) => deleteIfPossible(objects, location))
+  const deleted = dead.filter((_, i) => gone[i])
+  return { deleted, left: dead.length - deleted.length }
+}
+
+/** Throws `Refused` when another table of the catalog lies inside this one's location: its files would look like orphans. */
+export async function assertAlone(ports: TablePorts, { id, metadata }: LoadedTable): Promise<void> {
+  const inside = `${objectLocation(metadata.location)}/`
+  for (const other of await ports.catalog.list()) {
+    if (other.namespace === id.namespace && other.name === id.name) continue
+    const at = (await ports.catalog.load(other))?.metadataLocation
+    if (at === undefined || !objectLocation(at).startsWith(inside)) continue
+    throw refused(
+      `Cannot look for orphans of table ${id.namespace}.${id.name}: expected its location ${metadata.location} to hold no other table, found ${other.namespace}.${other.name} in it. Move one of them.`,
+    )
+  }
+}
