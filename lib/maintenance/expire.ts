@@ -57,7 +57,7 @@ export async function expireSnapshots(
 }
 
 /** Of each pipeline that marked the table, the newest snapshot with its marker. */
-function newestOfMarkers(metadata: TableMetadata): ReadonlySet<bigint> {
+export function newestOfMarkers(metadata: TableMetadata): ReadonlySet<bigint> {
   const head = currentSnapshot(metadata)
   const line = head === undefined ? [] : [...ancestors(metadata, head)]
   const newest = Object.keys(markersOf(metadata.properties)).map(

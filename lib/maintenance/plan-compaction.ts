@@ -126,8 +126,8 @@ function coldFiles(
 }
 
 /**
- * Without the largest while it is larger than all others together: a file is then rewritten only into one at least
- * twice its size, so that each byte is rewritten a logarithmic number of times however small the files are that keep coming.
+ * Without the largest while it is more than twice as large as all others together: a file is then rewritten only into one at least half
+ * as large again, so that each byte is rewritten a logarithmic number of times however small the files are that keep coming.
  */
 function worthwhile(files: readonly ScanFile[], wanted: number): readonly ScanFile[] {
   const ascending = [...files].sort((a, b) => a.file.sizeBytes - b.file.sizeBytes || inOrder(a, b))
@@ -136,7 +136,7 @@ function worthwhile(files: readonly ScanFile[], wanted: number): readonly ScanFi
   for (; end > 1; end--) {
     const { sizeBytes } = ascending[end - 1].file
     others -= sizeBytes
-    if (sizeBytes <= others || sizeBytes > wanted) break
+    if (sizeBytes <= 2 * others || sizeBytes > wanted) break
   }
   return ascending.slice(0, end).sort(inOrder)
 }

@@ -1,5 +1,6 @@
 import type { Batch } from '../columns/batch.ts'
-import { concat } from '../columns/operations.ts'
+import { batchBuilder } from '../columns/concat.ts'
+import { take } from '../columns/operations.ts'
 import { sortedRows } from '../columns/sort.ts'
 import { corrupt, isKind } from '../errors.ts'
 import { type DataFile, dataFile } from '../iceberg/data-file.ts'
@@ -53,22 +54,24 @@ export async function rewriteGroup({
   const { metadata, id } = table
   const fields = writtenFields(metadata)
   const files = parquetFiles(fields, { ...parquetOptionsOf(id, metadata.properties), targetFileBytes })
-  const held: Batch[] = []
+  const sortBy = group.sorted ? sortByOf(defaultSortOrder(metadata), currentSchema(metadata)) : []
+  const rows = group.files.reduce((sum, { file }) => sum + file.recordCount, 0)
+  const held = group.sorted ? batchBuilder(fields, rows) : undefined
   for (let at = 0; at < group.files.length; at += READ_AHEAD) {
     const some = group.files.slice(at, at + READ_AHEAD)
     const read = await Promise.all(some.map(({ file }) => objects.get(file.filePath)))
     for (const [i, bytes] of read.entries()) {
       if (bytes === undefined) return undefined
       for (const batch of rowsOf(bytes, some[i], fields)) {
-        if (group.sorted) held.push(batch)
-        else files.append(batch)
+        if (held === undefined) files.append(batch)
+        // Each is sorted by itself first: the last sort then gathers from runs, which the cache likes.
+        else held.append(take(batch, sortedRows(batch, sortBy)))
       }
     }
   }
-  if (group.sorted) {
-    const all = concat(held)
-    held.length = 0
-    files.append(all, sortedRows(all, sortByOf(defaultSortOrder(metadata), currentSchema(metadata))))
+  if (held !== undefined) {
+    const all = held.finish()
+    files.append(all, sortedRows(all, sortBy))
   }
   const fence = fenceOf(metadata)
   const folder = partitionText(metadata, group.specId, group.partition)

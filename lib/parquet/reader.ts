@@ -58,7 +58,7 @@ function located<T>(what: string, read: () => T): T {
     // What no array can hold: V8's own words say how much was asked for.
     if (error instanceof RangeError) throw refused(`Cannot read Parquet ${what}: ${error.message}.`, { cause: error })
     if (!(error instanceof FrazilError)) throw error
-    throw new FrazilError(error.kind, `Cannot read Parquet ${what}: ${error.message}.`, { cause: error })
+    throw new FrazilError(error.kind, `Cannot read Parquet ${what}: ${error.message.replace(/\.$/, '')}.`, { cause: error })
   }
 }
 
