@@ -1,8 +1,7 @@
-import { refused } from '../errors.ts'
-import { changeTable, type TablePorts } from '../iceberg/change.ts'
+import { changeTable, readTable, type TablePorts } from '../iceberg/change.ts'
 import { currentSnapshot, snapshotById } from '../iceberg/metadata.ts'
 import { manySmallManifests, replaceFiles } from '../iceberg/replace.ts'
-import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import type { LoadedTable } from '../iceberg/scan.ts'
 import { hasLiveFiles, manifestsOf, readSnapshot } from '../iceberg/snapshot.ts'
 import type { CompactPolicy } from '../pipeline/maintenance.ts'
 import type { TableId } from '../ports/catalog.ts'
@@ -67,31 +66,31 @@ export async function previewCompaction(
   limits: CompactionLimits,
   nowMs: number,
 ): Promise<CompactionPreview> {
-  const table = await required(ports, id)
-  const { metadata } = table
-  const snapshot = currentSnapshot(metadata)
-  if (snapshot === undefined)
-    return { jobs: [], groups: [], leftAlone: [], targetFileBytes: 0, manifests: 0, manyManifests: false }
-  const files = await readSnapshot(ports.objects, metadata)
-  const plan = planCompaction(metadata, files, policy, limits, nowMs)
-  const job = { table: id, snapshot: String(snapshot['snapshot-id']), nowMs }
-  return {
-    jobs: jobsOf(plan.groups).map(([from, to]) => ({ ...job, from, to })),
-    groups: plan.groups.map(({ specId, partition, files, bytes, sorted }) => ({
-      partition: partitionText(metadata, specId, partition),
-      files: files.length,
-      bytes,
-      sorted,
-    })),
-    leftAlone: plan.leftAlone.map(({ specId, partition, files, why }) => ({
-      partition: partitionText(metadata, specId, partition),
-      files,
-      why,
-    })),
-    targetFileBytes: plan.targetFileBytes,
-    manifests: files.manifests.filter(hasLiveFiles).length,
-    manyManifests: manySmallManifests(metadata, files.manifests),
-  }
+  return readTable(ports, id, 'compact', async ({ metadata }) => {
+    const snapshot = currentSnapshot(metadata)
+    if (snapshot === undefined)
+      return { jobs: [], groups: [], leftAlone: [], targetFileBytes: 0, manifests: 0, manyManifests: false }
+    const files = await readSnapshot(ports.objects, metadata)
+    const plan = planCompaction(metadata, files, policy, limits, nowMs)
+    const job = { table: id, snapshot: String(snapshot['snapshot-id']), nowMs }
+    return {
+      jobs: jobsOf(plan.groups).map(([from, to]) => ({ ...job, from, to })),
+      groups: plan.groups.map(({ specId, partition, files, bytes, sorted }) => ({
+        partition: partitionText(metadata, specId, partition),
+        files: files.length,
+        bytes,
+        sorted,
+      })),
+      leftAlone: plan.leftAlone.map(({ specId, partition, files, why }) => ({
+        partition: partitionText(metadata, specId, partition),
+        files,
+        why,
+      })),
+      targetFileBytes: plan.targetFileBytes,
+      manifests: files.manifests.filter(hasLiveFiles).length,
+      manyManifests: manySmallManifests(metadata, files.manifests),
+    }
+  })
 }
 
 /** Runs of groups, as many in each as one call does. */
@@ -124,12 +123,15 @@ export async function compactJob(
   limits: CompactionLimits,
   hasTime: () => boolean = () => true,
 ): Promise<CompactReport> {
-  const table = await required(ports, job.table)
+  const planned = await readTable(ports, job.table, 'compact', async (table) => {
+    const snapshot = snapshotById(table.metadata, BigInt(job.snapshot))
+    if (snapshot === undefined) return undefined
+    const files = await readSnapshot(ports.objects, table.metadata, snapshot['snapshot-id'])
+    return { table, snapshot, plan: planCompaction(table.metadata, files, policy, limits, job.nowMs) }
+  })
+  if (planned === undefined) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, gaveUp: [], more: false }
+  const { table, snapshot, plan } = planned
   const { metadata } = table
-  const snapshot = snapshotById(metadata, BigInt(job.snapshot))
-  if (snapshot === undefined) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, gaveUp: [], more: false }
-  const files = await readSnapshot(ports.objects, metadata, snapshot['snapshot-id'])
-  const plan = planCompaction(metadata, files, policy, limits, job.nowMs)
   const groups = plan.groups.slice(job.from, job.to)
   const perCommit = Math.ceil(groups.length / MAX_COMMITS)
   const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }
@@ -214,12 +216,4 @@ export async function mergeManifests(ports: TablePorts, id: TableId, always = fa
     always = false
     return { verdict: 'Swap', to, result: { before: to.manifestsBefore, after: to.manifestsAfter } }
   })
-}
-
-async function required({ catalog, objects }: TablePorts, id: TableId): Promise<LoadedTable> {
-  const table = await loadTable(catalog, objects, id)
-  if (table !== undefined) return table
-  throw refused(
-    `Cannot compact table ${id.namespace}.${id.name}: expected it in the catalog, found none of this name. Check the name.`,
-  )
 }

@@ -16,8 +16,14 @@ import { FENCE_PROPERTY, fenceOf } from './fence.ts'
 import { isList, type ListedFile, readLists, writeList } from './lists.ts'
 import { assertOneSpelling } from './spelling.ts'
 
-/** What the logs of a table's pipeline say of it; undefined when they are not at hand. */
-export type LogsOf = (pipeline: string, incarnation: string, table: TableId) => Promise<TableStand['logs']>
+/**
+ * What the logs of a table's pipeline say of it; undefined when they are not at hand, `another` when they mean a table of another uuid.
+ */
+export type LogsOf = (
+  pipeline: string,
+  incarnation: string,
+  table: { readonly name: string; readonly uuid: string },
+) => Promise<TableStand['logs'] | 'another'>
 
 export interface OrphanOptions extends OrphanPolicy {
   readonly nowMs: number
@@ -114,9 +120,13 @@ async function looked(
   { logsOf }: OrphanOptions,
   fenced: boolean,
 ): Promise<Sweep> {
-  const stands: TableStand[] = []
-  for (const [pipeline, { incarnation, n }] of Object.entries(markersOf(metadata.properties)))
-    stands.push({ marker: n, logs: await logsOf(pipeline, incarnation, id) })
+  const stands: (TableStand | undefined)[] = []
+  for (const [pipeline, { incarnation, n }] of Object.entries(markersOf(metadata.properties))) {
+    const logs = await logsOf(pipeline, incarnation, { name: id.name, uuid: metadata['table-uuid'] })
+    stands.push(logs === 'another' ? undefined : { marker: n, logs })
+  }
+  // A table has one pipeline; with several, or none, nobody can tell whose file it is.
+  const stand = stands.length === 1 ? stands[0] : undefined
   const needed = new Set(await reachableFiles(objects, metadata))
   for (const location of reachableMetadata(metadata, pointer.metadataLocation)) needed.add(location)
   const fence = fenceOf(metadata)
@@ -124,8 +134,7 @@ async function looked(
     needed,
     mayGo(location) {
       const ofCommit = parseDataFileName(location)
-      // A table has one pipeline; with several, or none, nobody can tell whose file it is.
-      if (ofCommit !== undefined) return stands.length === 1 && decideDataFile(ofCommit.n, stands[0]).verdict === 'Dead'
+      if (ofCommit !== undefined) return stand !== undefined && decideDataFile(ofCommit.n, stand).verdict === 'Dead'
       const ofRewrite = parseCompactFileName(location)
       // One of this very fence may be committed yet; on a list it waits until the fence is raised.
       return ofRewrite === undefined || ofRewrite.fence < fence + Number(!fenced)

@@ -1,18 +1,19 @@
 import type { Batch } from '../columns/batch.ts'
 import { batchBuilder } from '../columns/concat.ts'
 import { take } from '../columns/operations.ts'
+import type { Fields } from '../columns/schema.ts'
 import { sortedRows } from '../columns/sort.ts'
-import { corrupt, isKind } from '../errors.ts'
+import { corrupt, isKind, refused } from '../errors.ts'
 import { type DataFile, dataFile } from '../iceberg/data-file.ts'
 import { writtenFields } from '../iceberg/evolve.ts'
-import { currentSchema, defaultSortOrder } from '../iceberg/metadata.ts'
+import { currentSchema, defaultSortOrder, specById } from '../iceberg/metadata.ts'
 import { dataDir } from '../iceberg/paths.ts'
 import { parquetOptionsOf } from '../iceberg/properties.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import { sortByOf } from '../iceberg/schema.ts'
 import type { ScanFile } from '../iceberg/snapshot.ts'
 import { parquetFiles } from '../parquet/files.ts'
-import { readParquet } from '../parquet/reader.ts'
+import { parquetSummary, readParquet } from '../parquet/reader.ts'
 import type { Objects } from '../ports/objects.ts'
 import type { Random } from '../ports/time.ts'
 import { compactFileName } from '../protocol/names.ts'
@@ -55,6 +56,9 @@ export async function rewriteGroup({
   const fields = writtenFields(metadata)
   const files = parquetFiles(fields, { ...parquetOptionsOf(id, metadata.properties), targetFileBytes })
   const sortBy = group.sorted ? sortByOf(defaultSortOrder(metadata), currentSchema(metadata)) : []
+  const valuesOfPartition = specById(metadata, group.specId)
+    .fields.filter(({ transform }) => transform === 'identity')
+    .map((field) => field['source-id'])
   const rows = group.files.reduce((sum, { file }) => sum + file.recordCount, 0)
   const held = group.sorted ? batchBuilder(fields, rows) : undefined
   for (let at = 0; at < group.files.length; at += READ_AHEAD) {
@@ -62,7 +66,7 @@ export async function rewriteGroup({
     const read = await Promise.all(some.map(({ file }) => objects.get(file.filePath)))
     for (const [i, bytes] of read.entries()) {
       if (bytes === undefined) return undefined
-      for (const batch of rowsOf(bytes, some[i], fields)) {
+      for (const batch of rowsOf(bytes, some[i], fields, valuesOfPartition)) {
         if (held === undefined) files.append(batch)
         // Each is sorted by itself first: the last sort then gathers from runs, which the cache likes.
         else held.append(take(batch, sortedRows(batch, sortBy)))
@@ -85,8 +89,19 @@ export async function rewriteGroup({
   return { group, added, fence }
 }
 
-/** As many rows as the manifest says, or the file is not the one that was committed. */
-function* rowsOf(bytes: Uint8Array, { file }: ScanFile, fields: Parameters<typeof readParquet>[1]): Generator<Batch> {
+/**
+ * As many rows as the manifest says, or the file is not the one that was committed. Throws `Refused` for one without the values that its
+ * partition stands for, as tables have that were taken over from Hive: they would be read as null.
+ */
+function* rowsOf(bytes: Uint8Array, { file }: ScanFile, fields: Fields, valuesOfPartition: readonly number[]): Generator<Batch> {
+  if (valuesOfPartition.length > 0) {
+    const { fieldIds } = parquetSummary(bytes, file.filePath)
+    const missing = valuesOfPartition.find((id) => !fieldIds.includes(id))
+    if (missing !== undefined)
+      throw refused(
+        `Cannot compact ${file.filePath}: expected the values of column id ${missing} in it, found them in its partition only.`,
+      )
+  }
   let rows = 0
   for (const batch of readParquet(bytes, fields, file.filePath)) {
     rows += batch.rows
@@ -96,5 +111,5 @@ function* rowsOf(bytes: Uint8Array, { file }: ScanFile, fields: Parameters<typeo
     throw corrupt(`Cannot compact ${file.filePath}: expected ${file.recordCount} rows, found ${rows}. Restore the file.`)
 }
 
-/** True for a file that this version cannot read: its group is left alone. */
-export const isUnreadable = (error: unknown): boolean => isKind(error, 'Refused')
+/** True for what is wrong with a file itself: its group is left alone, and others go on. */
+export const isUnreadable = (error: unknown): boolean => isKind(error, 'Refused', 'Corrupt')

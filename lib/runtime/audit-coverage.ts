@@ -70,14 +70,16 @@ export function coverageOf(
   const missing = asked.next - asked.from - found.offsets
   const gaps = log?.gaps ?? null
   const unstaged = log?.whole === true ? sum(log.entries, (entry) => unstagedIn(entry, table)) : 0
-  if (gaps === null) return { missing, gaps, unstaged, before: 0, excess: 0, verdict: missing === 0 ? 'proved' : 'unproved' }
+  // What nobody tells the beginning of may have lost its beginning.
+  const complete = (log?.first ?? null) === null ? 'unproved' : 'proved'
+  if (gaps === null) return { missing, gaps, unstaged, before: 0, excess: 0, verdict: missing === 0 ? complete : 'unproved' }
   const over = missing - gaps - unstaged
   const headMissing = log?.whole === true ? 0 : asked.head - asked.from - found.headOffsets
   const before = Math.max(0, Math.min(over, headMissing))
   const excess = over - before
   // Where nothing tells the first offset, fewer may be asked for than the gaps were counted in.
-  if (excess < 0 && log?.first === null) return { missing, gaps, unstaged, before, excess: 0, verdict: 'unproved' }
-  return { missing, gaps, unstaged, before, excess, verdict: excess !== 0 ? 'finding' : before > 0 ? 'unproved' : 'proved' }
+  if (excess < 0 && complete === 'unproved') return { missing, gaps, unstaged, before, excess: 0, verdict: 'unproved' }
+  return { missing, gaps, unstaged, before, excess, verdict: excess !== 0 ? 'finding' : before > 0 ? 'unproved' : complete }
 }
 
 /** Accepted records of an entry that had no row for a table which takes them all. */

@@ -48,7 +48,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 /**
  * Deletes what lies in staging and is proved to be needed no more: segments, checkpoint bodies, state (protocol rules 6, 7, 13).
  * Runs beside anything, itself too. The checkpoint is read first, and what is listed is decided as it comes, so memory does not
- * grow with what lies there: whatever is written or named after that read is for a higher slot, and stays. Throws `Corrupt` when
+ * grow with what lies there: whatever comes to be needed after that read is for a higher slot, and stays. Throws `Corrupt` when
  * the last checkpoint cannot be read, since then nothing is proved.
  */
 export async function cleanStaging(access: CheckpointAccess, options: CleanStagingOptions): Promise<StagingReport> {

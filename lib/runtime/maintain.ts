@@ -79,9 +79,11 @@ export async function sweepTable(
 
 /** Asks the checkpoint logs where a table stands. Where there is no such log, nothing is known. */
 export function logsAt({ log, objects }: Pick<TablePorts, 'objects'> & { readonly log: Log }, staging: string): LogsOf {
-  return async (pipeline, incarnation, { name }) => {
+  return async (pipeline, incarnation, { name, uuid }) => {
     const last = await readCheckpoint({ log, objects, staging, pipeline, incarnation })
     if (last === undefined) return undefined
-    return { last: last.n, need: last.body?.tables[name]?.need ?? 0 }
+    const known = last.body?.tables[name]
+    if (known !== undefined && known.uuid !== uuid) return 'another'
+    return { last: last.n, need: known?.need ?? 0 }
   }
 }

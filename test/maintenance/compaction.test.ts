@@ -293,6 +293,22 @@ describe('compaction', () => {
     expect(lost).toBe(1)
   })
 
+  it('leaves a group with a damaged file alone, says why, and goes on with others', async () => {
+    const world = await tableWorld()
+    const nextDay = START + DAY
+    await world.commits(rowsOf(0, 4), rowsOf(4, 4), rowsOf(8, 4, nextDay), rowsOf(12, 4, nextDay))
+    const damaged = (await world.dataFiles()).find(({ partition }) => partition[0] === 20_500)
+    await world.ports.objects.put(damaged?.filePath ?? '', [new Uint8Array(100)])
+    const [report] = await compact(world)
+    expect(report).toMatchObject({
+      filesBefore: 2,
+      filesAfter: 1,
+      gaveUp: [{ partition: 'event_time_day=2026-02-16', files: 2 }],
+    })
+    expect(report.gaveUp[0].why).toContain('Cannot read Parquet')
+    expect(await world.dataFiles()).toHaveLength(3)
+  })
+
   it('stops between groups when time is up, and the next plan has the rest', async () => {
     const world = await tableWorld()
     await world.commits(

@@ -149,6 +149,11 @@ describe('data files of commits', () => {
     expect(await sweep(world)).toMatchObject({ found: [{ sizeBytes: 7 }], undecided: 1 })
   })
 
+  it('are left alone where the logs mean a table of another uuid', async () => {
+    const world = await at(5, 4)
+    expect(await sweep(world, { logsOf: async () => 'another' })).toMatchObject({ found: [], undecided: 1 })
+  })
+
   it('of a table without a marker are left alone: nobody knows whose they are', async () => {
     const world = await tableWorld()
     await world.commits(rowsOf(0, 3))
