@@ -46,7 +46,7 @@ export async function queryCommand(sql: string, flags: QueryFlags, output: Outpu
   }
 }
 
-async function connect(): Promise<DuckDBConnection> {
+export async function connect(): Promise<DuckDBConnection> {
   const { DuckDBInstance, DuckDBTimestampTZValue } = await import('@duckdb/node-api').catch((cause: unknown) => {
     throw unavailable(
       `Cannot query: DuckDB for this platform is not installed (${messageOf(cause)}). Install @duckdb/node-api.`,

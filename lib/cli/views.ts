@@ -8,7 +8,7 @@ import type { TableMetadata } from '../iceberg/types.ts'
 import { type ReadWarehouse, tableName } from './read-warehouse.ts'
 import { findTravels, replaceTravels, type Travel } from './time-travel.ts'
 
-const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
+export const SQL_TYPES: Readonly<Record<ColumnType, string>> = {
   boolean: 'BOOLEAN',
   int: 'INTEGER',
   long: 'BIGINT',
@@ -119,5 +119,5 @@ function shownSnapshots({ snapshots }: TableMetadata): string {
 
 const sameName = (a: string, b: string) => a.toLowerCase() === b.toLowerCase()
 const namesakes = (warehouse: ReadWarehouse, name: string) => warehouse.tables.filter(({ id }) => sameName(id.name, name))
-const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
-const text = (value: string) => `'${value.replaceAll("'", "''")}'`
+export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+export const text = (value: string) => `'${value.replaceAll("'", "''")}'`
