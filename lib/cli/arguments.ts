@@ -16,6 +16,46 @@ export function parseDuration(option: string, text: string): number {
   return ms
 }
 
+/** A Date reaches no further back from today. */
+const MAX_AGE_MS = 1000 * 365 * UNIT_MS.d
+
+/** Milliseconds of an age such as `12h` or `90d`, from `leastMs`. Nobody waits for it, so it may be long. Throws `Usage`. */
+export function parseAge(option: string, text: string, leastMs = 1): number {
+  const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text)
+  const ms = found === null ? Number.NaN : Math.round(Number(found[1]) * UNIT_MS[found[2]])
+  if (Number.isNaN(ms) || ms > MAX_AGE_MS)
+    throw usage(`Cannot read ${option}: expected an age such as 30m, 12h or 7d, found '${text}'.`)
+  if (ms < leastMs) throw usage(`Cannot read ${option}: expected at least ${shownAge(leastMs)}, found '${text}'.`)
+  return ms
+}
+
+/** `7d`, `90m`: as `parseAge` takes it, in the largest unit that it is whole in. */
+export function shownAge(ms: number): string {
+  const [unit, unitMs] = Object.entries(UNIT_MS).findLast(([, each]) => ms >= each && ms % each === 0) ?? ['ms', 1]
+  return `${ms / unitMs}${unit}`
+}
+
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  '': 1,
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+}
+
+/** Bytes of `512MB`, `64MiB`, `1.5GB` or `1000000`, from `least`: `MB` are 1,000,000, `MiB` 1,048,576. Throws `Usage`. */
+export function parseSize(option: string, text: string, least: number): number {
+  const found = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|KiB|MiB|GiB)?$/.exec(text)
+  const bytes = found === null ? Number.NaN : Math.round(Number(found[1]) * UNIT_BYTES[found[2] ?? ''])
+  if (!Number.isSafeInteger(bytes))
+    throw usage(`Cannot read ${option}: expected a size such as 128MB, 64MiB or a number of bytes, found '${text}'.`)
+  if (bytes < least) throw usage(`Cannot read ${option}: expected at least ${least} bytes, found '${text}'.`)
+  return bytes
+}
+
 /** A whole number from 1 to `most`. Throws `Usage`. */
 export function parseCount(option: string, text: string, most: number): number {
   const count = /^\d+$/.test(text) ? Number(text) : Number.NaN

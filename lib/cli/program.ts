@@ -2,11 +2,16 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { invalidPipeline, usage } from '../errors.ts'
 import type { WarehouseFlags } from './arguments.ts'
+import type { CompactFlags } from './compact.ts'
 import type { CostFlags } from './cost.ts'
+import type { ExpireFlags } from './expire.ts'
+import type { FilesFlags } from './files.ts'
+import type { OrphansFlags } from './orphans.ts'
 import { EXIT, endWithoutReader, flushed, type Output, outputOf, reportFailure } from './output.ts'
 import type { PlanFlags } from './plan.ts'
 import type { QueryFlags } from './query.ts'
 import type { RunFlags } from './run.ts'
+import type { TrimFlags } from './trim.ts'
 
 /**
  * The `frazil` command. Commands are declared here and live in a file each, loaded when called: `--version` and `--help` must
@@ -77,6 +82,31 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./plan.ts')).planCommand(file, flags, output)),
     )
 
+  command('trim', 'delete what logs and staging hold that no checkpoint needs any more; say so only, without --apply')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option(
+      '--staging <location>',
+      'with --catalog glue: where segments and state lie (default: .frazil/staging/ in the warehouse)',
+    )
+    .option('--older-than <duration>', 'leave objects alone that are younger: 12h, 3d', '3d')
+    .option('--apply', 'delete it', false)
+    .action((file: string, flags: TrimFlags) =>
+      done(async (output) => (await import('./trim.ts')).trimCommand(file, flags, output)),
+    )
+
+  command('audit', 'prove that each offset landed exactly once; exit with 1 on a finding')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
+    .action((file: string, flags: WarehouseFlags) =>
+      done(async (output) => (await import('./audit.ts')).auditCommand(file, flags, output)),
+    )
+
   command('query', 'ask the tables of a warehouse in SQL (DuckDB)')
     .argument(
       '<sql>',
@@ -93,6 +123,86 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .addOption(warehouseOption())
     .addOption(catalogOption())
     .action((flags: WarehouseFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
+
+  command('inspect', 'what a table is and how it does: columns, layout, properties, health, and what to run')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs to compare with (default: FRAZIL_LOG_TABLE)')
+    .option('--staging <location>', 'with --catalog glue: where checkpoints lie (default: .frazil/staging/ in the warehouse)')
+    .action((table: string, flags: WarehouseFlags) =>
+      done(async (output) => (await import('./inspect.ts')).inspectCommand(table, flags, output)),
+    )
+
+  command('snapshots', 'list the snapshots of a table: what each changed, its marker and watermark')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .action((table: string, flags: WarehouseFlags) =>
+      done(async (output) => (await import('./snapshots.ts')).snapshotsCommand(table, flags, output)),
+    )
+
+  command('files', 'list the files of a table: partition, rows, size, sort order')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--snapshot <id>', 'as they were at a snapshot (default: the current one)')
+    .option('--partition <text>', 'only partitions whose name has this in it: 2026-01-01')
+    .action((table: string, flags: FilesFlags) =>
+      done(async (output) => (await import('./files.ts')).filesCommand(table, flags, output)),
+    )
+
+  command('compact', 'rewrite the small files of a table into large ones; say so only, without --apply')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .addOption(
+      new Option(
+        '--strategy <strategy>',
+        "by the table's sort order, or rows as they come (default: sort where it has one)",
+      ).choices(['binpack', 'sort']),
+    )
+    .option('--target-file-size <size>', "128MB, 512MiB (default: the table's write.target-file-size-bytes, else 512MiB)")
+    .option('--min-input-files <n>', 'fewer stay as they are, unless they fill a whole file (default: 5)')
+    .option('--hot', 'also partitions that got files in the last hour', false)
+    .option('--manifests', 'merge manifests even where they are few', false)
+    .option('--apply', 'do it', false)
+    .action((table: string, flags: CompactFlags) =>
+      done(async (output) => (await import('./compact.ts')).compactCommand(table, flags, output)),
+    )
+
+  command('expire', 'let go of old snapshots and of the files that only they need; say so only, without --apply')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--older-than <age>', "snapshots older than this go: 12h, 7d (default: the table's own, else 7d)")
+    .option('--retain-last <n>', "so many of the newest stay, however old (default: the table's own, else 10)")
+    .option(
+      '--thin-after <age>',
+      'of snapshots older than this one an hour stays (default: 1d, unless the table has an age of its own)',
+    )
+    .option('--no-thin', 'keep all that are young enough')
+    .option('--rows-older-than <age>', 'first drop rows: whole partitions that ended longer ago')
+    .option('--apply', 'do it', false)
+    .action((table: string, flags: ExpireFlags) =>
+      done(async (output) => (await import('./expire.ts')).expireCommand(table, flags, output)),
+    )
+
+  command('orphans', 'find files in the place of a table that nothing names; quarantine, then delete them with --apply')
+    .argument('<table>', TABLE)
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option(
+      '--log-table <name>',
+      'with --catalog glue: DynamoDB table of the logs, which tell of commits (default: FRAZIL_LOG_TABLE)',
+    )
+    .option('--staging <location>', 'with --catalog glue: where checkpoints lie (default: .frazil/staging/ in the warehouse)')
+    .option('--older-than <age>', 'leave files alone that are younger, at least 1h', '3d')
+    .option('--quarantine <age>', 'how long a file waits on a list before it is deleted; 0s: not at all', '1d')
+    .option('--apply', 'do it', false)
+    .action((table: string, flags: OrphansFlags) =>
+      done(async (output) => (await import('./orphans.ts')).orphansCommand(table, flags, output)),
+    )
 
   command('cost', 'what a pipeline costs on AWS for a load, line by line, beside other services')
     .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
@@ -112,6 +222,8 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     each.option('--json', 'write data as JSON on stdout, errors as JSON on stderr')
   return program
 }
+
+const TABLE = 'namespace.table, or table where that is unique'
 
 /** Not mandatory for commander: it would complain of that before it looks at a misspelt option. */
 const warehouseOption = () =>

@@ -1,3 +1,4 @@
+import { DEFAULT_MAINTENANCE } from '../pipeline/maintenance.ts'
 import type { Plan } from '../pipeline/plan.ts'
 import type { Bill, Call } from './calls.ts'
 import type { Load } from './load.ts'
@@ -92,17 +93,19 @@ function pollerUnits({ batches, valueBytes, records }: Month, least: number): nu
   }, 0)
 }
 
-/** Of a metadata file and a manifest list, for each snapshot that the table keeps: measured on `raw_trades`. */
-const SNAPSHOT_BYTES = 862 + 45
-/** Beyond this nobody would wait for the figure to come true. */
-const MOST_METADATA_GB = 10_000
+/** Of a metadata file, for each snapshot that the table keeps: measured on `raw_trades`. */
+const SNAPSHOT_BYTES = 720
+/** Glue takes no more. */
+const MOST_METADATA_MB = 20
+const DAYS = 30
 
 function notesOn({ commitIntervalMs }: Load, { commit, commitBusy }: Month): string[] {
-  const snapshots = commit.bill.calls['DynamoDB.PutItem'] ?? 0
-  const gb = (snapshots ** 2 * SNAPSHOT_BYTES) / 2 / GB
-  const grown = gb > MOST_METADATA_GB ? `more than ${MOST_METADATA_GB} GB` : `${gb.toFixed(0)} GB`
-  const fileMb = (snapshots * SNAPSHOT_BYTES) / BYTES_PER_MB
   const behind = `one commit function cannot keep up: it would need ${commitBusy.toFixed(1)} times the time there is. Give it more memory, and with it CPU, or split the topic over pipelines.`
-  const metadata = `snapshots are not expired yet, and every metadata file lists them all. With a commit each ${commitIntervalMs / 1000} s the metadata of a table grows to ${grown} in 30 days, and the file that a commit reads and writes to ${fileMb.toFixed(0)} MB, of which Glue takes 20: in no line above. Commit less often.`
-  return [...(commitBusy > 1 ? [behind] : []), ...(gb >= 1 ? [metadata] : [])]
+  const { expire } = DEFAULT_MAINTENANCE
+  const dayMs = 86_400_000
+  const hourly = (expire.keepMs - expire.thinAfterMs) / 3_600_000
+  const snapshots = ((commit.bill.calls['DynamoDB.PutItem'] ?? 0) / DAYS) * (expire.thinAfterMs / dayMs) + hourly
+  const fileMb = (snapshots * SNAPSHOT_BYTES) / BYTES_PER_MB
+  const metadata = `with a commit each ${commitIntervalMs / 1000} s a table keeps ${Math.round(snapshots).toLocaleString('en-US')} snapshots, and the metadata file that each commit writes anew has ${fileMb.toFixed(0)} MB, of which Glue takes ${MOST_METADATA_MB}. Commit less often, or let snapshots thin out earlier.`
+  return [...(commitBusy > 1 ? [behind] : []), ...(fileMb > MOST_METADATA_MB / 2 ? [metadata] : [])]
 }

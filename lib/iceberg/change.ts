@@ -58,7 +58,8 @@ export async function changeTable<T>(
     const table = await loadTable(ports.catalog, ports.objects, id)
     if (table === undefined)
       throw refused(`Cannot ${doing} table ${name}: expected it in the catalog, found none of this name. Check the name.`)
-    const decision = await decide(table, { unknown })
+    const decision = await unlessMoved(ports.catalog, table, () => decide(table, { unknown }))
+    if (decision === undefined) continue
     if (decision.verdict === 'Done') return decision.result
     const swap = await tried(() => ports.catalog.swap(id, table.pointer, decision.to.location))
     if (swap.done) {
@@ -72,6 +73,33 @@ export async function changeTable<T>(
     `Cannot ${doing} table ${name}: lost ${MAX_SWAP_ATTEMPTS} swaps to ${lostTo(lost)}. The next call goes on from here.`,
     { cause: lost },
   )
+}
+
+/**
+ * What `read` finds of a table as it was loaded. Undefined: something it names is gone, and so is the table as it was: others changed it, and let go of
+ * what they replaced. Then it is to be loaded again (protocol rule 20).
+ */
+export async function unlessMoved<T>(
+  catalog: Catalog,
+  { id, pointer }: LoadedTable,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!isKind(error, 'Corrupt') || (await catalog.load(id))?.version === pointer.version) throw error
+    return undefined
+  }
+}
+
+/** Reads from a table, and again from what it has become when that was changed meanwhile. Throws as `changeTable` does. */
+export function readTable<T>(
+  ports: TablePorts,
+  id: TableId,
+  doing: string,
+  read: (table: LoadedTable) => Promise<T>,
+): Promise<T> {
+  return changeTable<T>(ports, id, doing, async (table) => ({ verdict: 'Done', result: await read(table) }))
 }
 
 /** What became of one try. `error`: of one whose outcome nobody knows, or that the catalog did not take. */

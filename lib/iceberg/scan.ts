@@ -50,15 +50,22 @@ export async function loadTable(
   id: TableId,
   cache?: MetadataCache,
 ): Promise<LoadedTable | undefined> {
-  const pointer = await catalog.load(id)
-  if (pointer === undefined) return undefined
-  const known = cache?.get(pointer.metadataLocation)
-  if (known !== undefined) return { id, pointer, metadata: known }
-  const bytes = await objects.get(objectLocation(pointer.metadataLocation))
-  if (bytes === undefined)
-    throw corrupt(
-      `Cannot read table ${id.namespace}.${id.name}: expected its metadata at ${pointer.metadataLocation}, found nothing. Restore the file.`,
-    )
+  let pointer = await catalog.load(id)
+  let bytes: Uint8Array | undefined
+  for (;;) {
+    if (pointer === undefined) return undefined
+    const known = cache?.get(pointer.metadataLocation)
+    if (known !== undefined) return { id, pointer, metadata: known }
+    bytes = await objects.get(objectLocation(pointer.metadataLocation))
+    if (bytes !== undefined) break
+    // Others may have replaced it so often meanwhile that it was let go (protocol rule 20).
+    const now = await catalog.load(id)
+    if (now?.version === pointer.version)
+      throw corrupt(
+        `Cannot read table ${id.namespace}.${id.name}: expected its metadata at ${pointer.metadataLocation}, found nothing. Restore the file.`,
+      )
+    pointer = now
+  }
   const metadata = parseMetadata(bytes, pointer.metadataLocation)
   cache?.set(pointer.metadataLocation, metadata)
   return { id, pointer, metadata }

@@ -1,15 +1,16 @@
-import { changeTable, deleteIfPossible, type TablePorts } from '../iceberg/change.ts'
-import { ancestors, decideExpire, type ToExpire, withoutSnapshots } from '../iceberg/expire.ts'
-import { currentSnapshot, serializeMetadata } from '../iceberg/metadata.ts'
+import { changeTable, deleteIfPossible, readTable, type TablePorts } from '../iceberg/change.ts'
+import { decideExpire, type ToExpire, withoutSnapshots } from '../iceberg/expire.ts'
+import { serializeMetadata } from '../iceberg/metadata.ts'
 import { metadataLocation, nextVersion } from '../iceberg/paths.ts'
 import { reachableFiles, reachableMetadata } from '../iceberg/reachable.ts'
-import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
+import type { LoadedTable } from '../iceberg/scan.ts'
 import { inParallel } from '../iceberg/snapshot.ts'
-import type { TableMetadata } from '../iceberg/types.ts'
+import type { Snapshot, TableMetadata } from '../iceberg/types.ts'
 import type { ExpirePolicy } from '../pipeline/maintenance.ts'
 import type { TableId } from '../ports/catalog.ts'
 import { markerProperty, markersOf } from '../protocol/marker.ts'
 import { readLists, writeList } from './lists.ts'
+import { assertOwnsFiles } from './owns-files.ts'
 
 export interface ExpireReport {
   /** Snapshots that go, and those that stay. */
@@ -41,6 +42,7 @@ export async function expireSnapshots(
   const { objects, random, clock } = ports
   const report = await changeTable<Omit<ExpireReport, 'left'>>(ports, id, 'expire snapshots of', async (table) => {
     const { metadata } = table
+    assertOwnsFiles(table)
     const going = decideExpire(metadata, { ...policy, nowMs, keep: newestOfMarkers(metadata) })
     const doomed = await filesOnlyOf(ports, metadata, going)
     const expired = going.snapshots.length
@@ -56,14 +58,17 @@ export async function expireSnapshots(
   return { ...report, files: deleted, left }
 }
 
-/** Of each pipeline that marked the table, the newest snapshot with its marker. */
-export function newestOfMarkers(metadata: TableMetadata): ReadonlySet<bigint> {
-  const head = currentSnapshot(metadata)
-  const line = head === undefined ? [] : [...ancestors(metadata, head)]
-  const newest = Object.keys(markersOf(metadata.properties)).map(
-    (pipeline) => line.find(({ summary }) => summary[markerProperty(pipeline)] !== undefined)?.['snapshot-id'],
+/** Of each pipeline that marked the table, the newest snapshot with its marker, also behind ancestors that are gone. */
+export function newestOfMarkers({ properties, snapshots }: TableMetadata): ReadonlySet<bigint> {
+  const newest = Object.keys(markersOf(properties)).map((pipeline) =>
+    snapshots
+      .filter(({ summary }) => summary[markerProperty(pipeline)] === properties[markerProperty(pipeline)])
+      .reduce<Snapshot | undefined>(
+        (a, b) => (a === undefined || b['sequence-number'] > a['sequence-number'] ? b : a),
+        undefined,
+      ),
   )
-  return new Set(newest.filter((snapshot) => snapshot !== undefined))
+  return new Set(newest.flatMap((snapshot) => snapshot?.['snapshot-id'] ?? []))
 }
 
 async function filesOnlyOf(
@@ -90,17 +95,15 @@ async function prepared({ objects, random, clock }: TablePorts, { metadata: base
 
 /** Deletes what doomed lists name and the table, as it is now, does not reach. */
 async function deleteDoomed(ports: TablePorts, id: TableId): Promise<{ readonly deleted: number; readonly left: number }> {
-  const { objects, catalog, clock } = ports
-  const named = await loadTable(catalog, objects, id)
-  if (named === undefined) return { deleted: 0, left: 0 }
-  const lists = await readLists(objects, named.metadata, 'doomed')
+  const { objects, clock } = ports
+  const doing = 'expire snapshots of'
+  const lists = await readTable(ports, id, doing, ({ metadata }) => readLists(objects, metadata, 'doomed'))
   if (lists.length === 0) return { deleted: 0, left: 0 }
   // Looked at after the lists were read: each was written by an expiry that read an earlier table.
-  const table = await loadTable(catalog, objects, id)
-  if (table === undefined) return { deleted: 0, left: 0 }
-  const { metadata, pointer } = table
-  const reached = await reachableFiles(objects, metadata)
-  const earlier = reachableMetadata(metadata, pointer.metadataLocation)
+  const { reached, earlier } = await readTable(ports, id, doing, async ({ metadata, pointer }) => ({
+    reached: await reachableFiles(objects, metadata),
+    earlier: reachableMetadata(metadata, pointer.metadataLocation),
+  }))
   let deleted = 0
   let left = 0
   for (const list of lists) {

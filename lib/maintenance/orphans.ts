@@ -1,5 +1,5 @@
 import { refused } from '../errors.ts'
-import { changeTable, deleteIfPossible, type TablePorts } from '../iceberg/change.ts'
+import { changeTable, deleteIfPossible, readTable, type TablePorts } from '../iceberg/change.ts'
 import { withProperties } from '../iceberg/expire.ts'
 import { serializeMetadata } from '../iceberg/metadata.ts'
 import { metadataLocation, nextVersion, objectLocation } from '../iceberg/paths.ts'
@@ -14,6 +14,7 @@ import { markersOf } from '../protocol/marker.ts'
 import { parseCompactFileName, parseDataFileName } from '../protocol/names.ts'
 import { FENCE_PROPERTY, fenceOf } from './fence.ts'
 import { isList, type ListedFile, readLists, writeList } from './lists.ts'
+import { assertOwnsFiles } from './owns-files.ts'
 import { assertOneSpelling } from './spelling.ts'
 
 /**
@@ -63,15 +64,14 @@ export interface OrphanFile {
 export async function sweepOrphans(ports: TablePorts, id: TableId, options: OrphanOptions): Promise<OrphanReport> {
   const { objects, random } = ports
   const { nowMs, apply } = options
-  const table = await changeTable<LoadedTable>(ports, id, 'look for orphans of', async (one) => ({
-    verdict: 'Done',
-    result: one,
-  }))
+  const doing = 'look for orphans of'
+  const table = await readTable(ports, id, doing, async (one) => one)
+  assertOwnsFiles(table)
   // Lists first: what is on one that this sweep does not see is found again, and listed twice.
   const lists = [...(await readLists(objects, table.metadata, 'quarantine'))]
   const listed: ObjectInfo[] = []
   for await (const info of objects.list(`${objectLocation(table.metadata.location)}/`)) listed.push(info)
-  const sweep = await looked(ports, table, options, false)
+  const sweep = await readTable(ports, id, doing, (now) => looked(ports, now, options, false))
   assertOneSpelling(id, sweep.needed, listed)
 
   const known = new Set(lists.flatMap(({ files }) => files.map(({ location }) => location)))
@@ -157,17 +157,16 @@ async function deleteAll(
 ): Promise<{ readonly deleted: readonly ListedFile[]; readonly left: number }> {
   if (candidates.length === 0) return { deleted: [], left: 0 }
   const { objects, random, clock } = ports
-  const fenced = await changeTable<LoadedTable>(ports, id, 'raise the fence of', async (table) => {
-    const { metadata: base, pointer } = table
+  const doing = 'raise the fence of'
+  await changeTable<undefined>(ports, id, doing, async ({ metadata: base, pointer }) => {
     const raised = { [FENCE_PROPERTY]: String(fenceOf(base) + 1) }
     const metadata = withProperties(base, pointer.metadataLocation, raised, clock.now())
     const location = metadataLocation(metadata, nextVersion(pointer.metadataLocation), random.uuid())
     await objects.put(location, [serializeMetadata(metadata)])
-    // Judged by the very metadata that was swapped in: what is committed later was prepared after the fence, from files that are not candidates.
-    const result = { ...table, metadata, pointer: { ...pointer, metadataLocation: location } }
-    return { verdict: 'Swap', to: { location, metadata }, result }
+    return { verdict: 'Swap', to: { location, metadata }, result: undefined }
   })
-  const sweep = await looked(ports, fenced, options, true)
+  // Judged by what the table is since: whatever is committed after the fence was prepared after it, from files that are not candidates.
+  const sweep = await readTable(ports, id, doing, (fenced) => looked(ports, fenced, options, true))
   const dead = candidates.filter(({ location }) => !sweep.needed.has(location) && sweep.mayGo(location))
   const gone = await inParallel(dead, ({ location }) => deleteIfPossible(objects, location))
   const deleted = dead.filter((_, i) => gone[i])

@@ -16,6 +16,7 @@ const NOT_RUN = [
   'docs/how-to/deploy.md: npx cdk deploy',
   'docs/how-to/deploy.md: npx cdk deploy -c brokers=broker-1.example.com:9096,broker-2.example.com:9096 -c secretArn=arn:aws:secretsmanager:… -c partitions=trades=12',
   'docs/how-to/deploy.md: npx cdk deploy -c clusterArn=arn:aws:kafka:eu-central-1:111122223333:cluster/trading/5d1f… -c partitions=trades=12',
+  'docs/how-to/operate.md: frazil inspect trades.raw_trades --catalog glue --warehouse s3://BUCKET/ --log-table TABLE',
   'docs/how-to/operate.md: frazil plan trades.ts --catalog glue --warehouse s3://my-lake/house --log-table TABLE',
   'docs/how-to/operate.md: frazil query "SELECT reason, kafka_partition, count(*) AS n, min(kafka_offset) AS first, max(kafka_offset) AS last',
   'docs/how-to/read-from-kafka.md: chmod 600 my/client.properties',
