@@ -25,7 +25,7 @@ export interface Bundle {
   readonly inputs: Readonly<Record<string, number>>
 }
 
-export const FUNCTIONS = ['ingest', 'commit', 'provision'] as const
+export const FUNCTIONS = ['ingest', 'commit', 'provision', 'compact', 'expire', 'orphans', 'trim'] as const
 export type FunctionName = (typeof FUNCTIONS)[number]
 export type Bundles = Readonly<Record<FunctionName, Bundle>>
 

@@ -3,12 +3,16 @@ import { FrazilError, invalidPipeline, usage } from '../lib/errors.ts'
 import type { Plan, SourcePlan } from '../lib/pipeline/plan.ts'
 import { MAX_PARTITIONS } from '../lib/pipeline/source.ts'
 
-/** What all functions are told by their environment. Region, credentials and endpoints are the SDK's own variables. */
-export interface StagingConfig {
+/** What functions are told that look into the logs. Region, credentials and endpoints are the SDK's own variables. */
+export interface LogsConfig {
   /** FRAZIL_LOG_TABLE: the DynamoDB table of the logs. */
   readonly logTable: string
   /** FRAZIL_STAGING: location prefix of segments, checkpoint bodies and state: `s3://bucket/prefix/`. */
   readonly staging: string
+}
+
+/** What functions are told that write them. */
+export interface StagingConfig extends LogsConfig {
   /** FRAZIL_PARTITIONS=`trades=4,orders=8`: how many partitions topics have, where the definition does not say or says otherwise. */
   readonly partitions: Readonly<Record<string, number>>
 }
@@ -31,7 +35,14 @@ export interface CommitConfig extends ProvisionConfig {
   readonly maxCheckpointBytes: number
 }
 
-const STAGING = ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING', 'FRAZIL_PARTITIONS'] as const
+export interface CompactConfig {
+  /** AWS_LAMBDA_FUNCTION_MEMORY_SIZE, which Lambda sets: how much is rewritten at a time follows from it. */
+  readonly memoryMb: number
+}
+
+const LOGS = ['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING'] as const
+const STAGING = [...LOGS, 'FRAZIL_PARTITIONS'] as const
+const MEMORY = 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE'
 
 /** The variables of a process, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -66,6 +77,25 @@ export function provisionConfig(env: Environment): ProvisionConfig {
   return { ...stagingConfig(read), warehouse: read.prefix('FRAZIL_WAREHOUSE') }
 }
 
+/** As `ingestConfig`. Has no variable of Frazil's: tables are in the catalog. */
+export function compactConfig(env: Environment): CompactConfig {
+  const read = reader('compact', env, [])
+  const text = read.required(MEMORY)
+  const memoryMb = /^\d{1,6}$/.test(text) ? Number(text) : 0
+  if (memoryMb < 1) throw read.wrong(MEMORY, 'a number of megabytes, as Lambda sets it', text)
+  return { memoryMb }
+}
+
+/** As `ingestConfig`. Has no variable of Frazil's: tables are in the catalog. */
+export function expireConfig(env: Environment): void {
+  reader('expire', env, [])
+}
+
+/** As `ingestConfig`, of the functions that look into the logs and need to know nothing else. */
+export function logsConfig(name: 'orphans' | 'trim', env: Environment): LogsConfig {
+  return logsOf(reader(name, env, LOGS))
+}
+
 /**
  * The plan, every topic with its number of partitions. A function has no broker to ask how many there are, and no window may
  * close before a partition that has yet to speak (protocol rule 22): so the definition or the environment must say. Throws
@@ -91,11 +121,11 @@ export function planForFunctions(plan: Plan, { partitions }: Pick<StagingConfig,
 }
 
 function stagingConfig(read: Reader): StagingConfig {
-  return {
-    logTable: read.required('FRAZIL_LOG_TABLE'),
-    staging: read.prefix('FRAZIL_STAGING'),
-    partitions: read.counts('FRAZIL_PARTITIONS'),
-  }
+  return { ...logsOf(read), partitions: read.counts('FRAZIL_PARTITIONS') }
+}
+
+function logsOf(read: Reader): LogsConfig {
+  return { logTable: read.required('FRAZIL_LOG_TABLE'), staging: read.prefix('FRAZIL_STAGING') }
 }
 
 interface Reader {
@@ -115,7 +145,9 @@ function reader(what: string, env: Environment, known: readonly string[]): Reade
   // A misspelt name would go unnoticed otherwise, and what it was to change with it.
   for (const name of Object.keys(env))
     if (name.startsWith('FRAZIL_') && !known.includes(name))
-      throw usage(`Cannot start ${what}: expected of Frazil's variables only ${known.join(', ')}, found ${name}. Remove it.`)
+      throw usage(
+        `Cannot start ${what}: expected of Frazil's variables ${known.length === 0 ? 'none' : `only ${known.join(', ')}`}, found ${name}. Remove it.`,
+      )
 
   const optional = (name: string): string | undefined => env[name]
   const required = (name: string): string => {

@@ -34,7 +34,51 @@ export const COMMIT_METRICS = {
   tableMetadataBytes: 'Bytes',
 } as const satisfies Record<string, MetricUnit>
 
-export const METRICS = { ...INGEST_METRICS, ...COMMIT_METRICS }
+export const COMPACT_METRICS = {
+  filesToCompact: 'Count',
+  filesLeftAlone: 'Count',
+  tableManifests: 'Count',
+  compactedFiles: 'Count',
+  compactedBytes: 'Bytes',
+  compactionsGivenUp: 'Count',
+} as const satisfies Record<string, MetricUnit>
+
+export const EXPIRE_METRICS = {
+  expiredSnapshots: 'Count',
+  tableSnapshots: 'Count',
+  deletedFiles: 'Count',
+  droppedRows: 'Count',
+} as const satisfies Record<string, MetricUnit>
+
+export const ORPHANS_METRICS = {
+  quarantinedFiles: 'Count',
+  deletedOrphans: 'Count',
+} as const satisfies Record<string, MetricUnit>
+
+export const TRIM_METRICS = {
+  trimmedLogEntries: 'Count',
+  deletedStagingObjects: 'Count',
+  deletedStagingBytes: 'Bytes',
+} as const satisfies Record<string, MetricUnit>
+
+/** By the function that sends them: a name is one function's. Provision sends none. */
+export const METRICS_BY_FUNCTION = {
+  ingest: INGEST_METRICS,
+  commit: COMMIT_METRICS,
+  compact: COMPACT_METRICS,
+  expire: EXPIRE_METRICS,
+  orphans: ORPHANS_METRICS,
+  trim: TRIM_METRICS,
+} as const
+
+export const METRICS = {
+  ...INGEST_METRICS,
+  ...COMMIT_METRICS,
+  ...COMPACT_METRICS,
+  ...EXPIRE_METRICS,
+  ...ORPHANS_METRICS,
+  ...TRIM_METRICS,
+}
 export type MetricName = keyof typeof METRICS
 
 /** What one call publishes: whole numbers. What does not apply to it is absent, which is not zero. */

@@ -5,6 +5,7 @@ import type { Construct } from 'constructs'
 import type { MetricName } from '../../functions/metrics.ts'
 import type { Plan } from '../../lib/pipeline/plan.ts'
 import { given } from './given.ts'
+import type { Maintenance } from './maintenance.ts'
 import { metricOf, wholeMinutes } from './metrics.ts'
 
 /** From which value on an alarm goes off. */
@@ -55,16 +56,22 @@ export const ALARMS = [
   'commitThrottles',
   'tableMetadata',
   'watermarkLag',
+  'compactErrors',
+  'compactRuns',
+  'expireErrors',
+  'orphansErrors',
+  'trimErrors',
 ] as const
 export type AlarmName = (typeof ALARMS)[number]
 
-/** Without those that were left out. */
+/** Without those that were left out, and those of functions that there are not. */
 export type Alarms = Readonly<Partial<Record<AlarmName, cloudwatch.Alarm>>>
 
 export interface AlarmsOptions {
   readonly plan: Plan
   readonly ingest: lambda.Function
   readonly commit: lambda.Function
+  readonly maintenance: Maintenance
   readonly commitEvery: Duration
   readonly commitTimeout: Duration
   readonly thresholds: AlarmThresholds
@@ -86,8 +93,9 @@ export function makeAlarms(scope: Construct, options: AlarmsOptions): Alarms {
   const made: Partial<Record<AlarmName, cloudwatch.Alarm>> = {}
   const definitions = definitionsOf(options)
   for (const name of ALARMS) {
-    if (without.includes(name)) continue
-    const { says, ...props } = definitions[name]
+    const definition = definitions[name]
+    if (definition === undefined || without.includes(name)) continue
+    const { says, ...props } = definition
     const alarm = new cloudwatch.Alarm(scope, `${name[0].toUpperCase()}${name.slice(1)}`, {
       ...props,
       alarmDescription: `Pipeline ${plan.name}: ${says} What to do: docs/how-to/operate.md`,
@@ -98,13 +106,14 @@ export function makeAlarms(scope: Construct, options: AlarmsOptions): Alarms {
   return made
 }
 
-function definitionsOf(options: AlarmsOptions): Readonly<Record<AlarmName, Definition>> {
+function definitionsOf(options: AlarmsOptions): Readonly<Partial<Record<AlarmName, Definition>>> {
   const { plan, ingest, commit, thresholds } = options
   const pipeline = plan.name
   const limits = { ...DEFAULT_THRESHOLDS, ...given(thresholds) }
   const ours = (name: MetricName, minutes: number) => metricOf(pipeline, name, { period: Duration.minutes(minutes) })
   const every = wholeMinutes(options.commitEvery)
   return {
+    ...maintenanceDefinitions(options.maintenance, limits.errors),
     offsetLag: {
       says: 'records wait in the topic; ingest fails, is throttled or is too slow.',
       metric: offsetLag(ingest),
@@ -163,7 +172,7 @@ function definitionsOf(options: AlarmsOptions): Readonly<Record<AlarmName, Defin
       evaluationPeriods: 6,
     },
     tableMetadata: {
-      says: 'the metadata of a table grows towards the 20 MB that Glue takes; expire snapshots.',
+      says: 'the metadata of a table grows towards the 20 MB that Glue takes; snapshots are not expired, or kept for too long.',
       metric: ours('tableMetadataBytes', 5),
       threshold: limits.tableMetadataBytes,
       evaluationPeriods: 1,
@@ -180,6 +189,23 @@ function definitionsOf(options: AlarmsOptions): Readonly<Record<AlarmName, Defin
       treatMissingData: IGNORE,
     },
   }
+}
+
+/** Of what keeps tables well: each call that fails leaves its work to the next one. */
+function maintenanceDefinitions({ compaction, ...functions }: Maintenance, threshold: number): ReturnType<typeof definitionsOf> {
+  const failures = (says: string, metric: cloudwatch.IMetric | undefined) =>
+    metric === undefined ? undefined : { says, metric, threshold, ...ONCE }
+  const errors = (name: keyof typeof functions) => functions[name]?.metricErrors({ period: FIVE })
+  return given({
+    compactErrors: failures('calls of compact fail; small files stay, and queries get slower.', errors('compact')),
+    compactRuns: failures(
+      'compaction could not plan some table, or any; its small files stay.',
+      compaction?.metricFailed({ period: FIVE }),
+    ),
+    expireErrors: failures('calls of expire fail; snapshots and the metadata of tables grow.', errors('expire')),
+    orphansErrors: failures('calls of orphans fail; files that nothing names stay.', errors('orphans')),
+    trimErrors: failures('calls of trim fail; logs and staging grow.', errors('trim')),
+  })
 }
 
 /** How far event time is behind where all is well, and a quarter of an hour: windows are open, and closed ones wait for commit. */

@@ -7,7 +7,7 @@ import { MAX_PARTITIONS } from '../../lib/pipeline/source.ts'
 import { assertEntriesFit } from '../../lib/runtime/entry-size.ts'
 import { ALARMS } from './alarms.ts'
 import { checkDestination, checkNetwork, checkRegions, checkSource } from './check-places.ts'
-import { assertKnown, shown } from './known.ts'
+import { assertKnown, SCHEDULES, shown } from './known.ts'
 import type { StreamingPipelineProps } from './props.ts'
 
 const DAY_S = 24 * 60 * 60
@@ -15,6 +15,8 @@ const MAX_INGEST_TIMEOUT_S = 14 * 60
 const MAX_TIMEOUT_S = 15 * 60
 const MIN_INGEST_MB = 256
 const MIN_COMMIT_MB = 512
+/** More of them lose swaps of one table to each other. */
+const MAX_COMPACT_CONCURRENCY = 100
 const MAX_BATCH = 10_000
 const GROUP = /^[a-zA-Z0-9\-/*:_+=.@]+$/
 
@@ -31,6 +33,7 @@ export function checkedPlan(scope: Construct, props: StreamingPipelineProps): Pl
   checkPartitions(what, plan, props)
   checkMapping(what, props)
   checkFunctions(what, props)
+  checkMaintenance(what, props)
   checkAlarms(what, props)
   checkStores(what, plan, props)
   checkRegions(what, scope, props)
@@ -112,6 +115,25 @@ function checkFunctions(what: string, props: StreamingPipelineProps): void {
   const ours = Object.keys(props.environment ?? {}).find((name) => name.startsWith('FRAZIL_'))
   if (ours !== undefined)
     throw usage(`${what}: expected no variable of Frazil's in environment, found ${ours}. The construct sets them itself.`)
+}
+
+function checkMaintenance(what: string, props: StreamingPipelineProps): void {
+  const { compactMemoryMb = MIN_COMMIT_MB, compactConcurrency = 1 } = props
+  for (const name of SCHEDULES) {
+    const every = props[name]
+    if (every === undefined || every === 'never') continue
+    const everyS = every.toSeconds()
+    if (everyS < 60 || everyS % 60 !== 0 || everyS > 7 * DAY_S)
+      throw usage(`${what}: expected ${name} in whole minutes, at most 7 days, found ${everyS} s. Set it right, or to 'never'.`)
+  }
+  if (!Number.isInteger(compactMemoryMb) || compactMemoryMb < MIN_COMMIT_MB || compactMemoryMb > 10_240)
+    throw usage(
+      `${what}: expected compactMemoryMb of ${MIN_COMMIT_MB} to 10240, found ${shown(compactMemoryMb)}. Files get no larger than a sixth of it.`,
+    )
+  if (!Number.isInteger(compactConcurrency) || compactConcurrency < 1 || compactConcurrency > MAX_COMPACT_CONCURRENCY)
+    throw usage(
+      `${what}: expected compactConcurrency of 1 to ${MAX_COMPACT_CONCURRENCY}, found ${shown(compactConcurrency)}. Set compactEvery to 'never' for none.`,
+    )
 }
 
 function checkAlarms(what: string, { withoutAlarms, alarmThresholds = {}, commitEvery }: StreamingPipelineProps): void {

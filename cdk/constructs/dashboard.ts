@@ -4,18 +4,20 @@ import type * as lambda from 'aws-cdk-lib/aws-lambda'
 import type { Construct } from 'constructs'
 import type { MetricName } from '../../functions/metrics.ts'
 import { type Alarms, offsetLag } from './alarms.ts'
+import type { Maintenance } from './maintenance.ts'
 import { metricOf } from './metrics.ts'
 
 export interface DashboardOptions {
   readonly pipeline: string
   readonly ingest: lambda.Function
   readonly commit: lambda.Function
+  readonly maintenance: Maintenance
   readonly alarms: Alarms
 }
 
 /** What is wrong first, then how far behind, then what goes through, then what it takes. */
 export function makeDashboard(scope: Construct, id: string, options: DashboardOptions): cloudwatch.Dashboard {
-  const { pipeline, ingest, commit, alarms } = options
+  const { pipeline, ingest, commit, maintenance, alarms } = options
   const period = Duration.minutes(1)
   const ours = (...names: MetricName[]) => names.map((name) => metricOf(pipeline, name, { period, label: name }))
   const graph = (title: string, left: cloudwatch.IMetric[], right: cloudwatch.IMetric[] = []) =>
@@ -37,6 +39,15 @@ export function makeDashboard(scope: Construct, id: string, options: DashboardOp
     graph('Commits', ours('commits', 'commitsBehind', 'commitConflicts', 'filesCommitted'), ours('commitDurationMs')),
     graph('State and table metadata, bytes', ours('openStateBytes', 'tableMetadataBytes')),
   )
+  const kept = [
+    ...(maintenance.compact === undefined
+      ? []
+      : [graph('Small files', ours('filesToCompact', 'compactedFiles', 'filesLeftAlone', 'compactionsGivenUp'))]),
+    ...(maintenance.expire === undefined
+      ? []
+      : [graph('Snapshots, and files deleted with them', ours('tableSnapshots', 'expiredSnapshots'), ours('deletedFiles'))]),
+  ]
+  if (kept.length > 0) dashboard.addWidgets(...kept)
   dashboard.addWidgets(graph('ingest', ...callsOf(ingest, period)), graph('commit', ...callsOf(commit, period)))
   return dashboard
 }

@@ -63,15 +63,10 @@ export function makeScheduledFunction(
 ): lambda.Function {
   const home = new Construct(scope, id)
   const made = makeIn(home, shared, options, { retryAttempts: 0, maxEventAge: Duration.minutes(1) })
-  const role = new iam.Role(home, IDS.scheduleRole, {
-    assumedBy: new iam.ServicePrincipal('scheduler.amazonaws.com', {
-      conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(home).account } },
-    }),
-    inlinePolicies: {
-      Invoke: policyOf([
-        { actions: ['lambda:InvokeFunction'], on: [made.functionArn], why: 'The schedule calls this function and no other.' },
-      ]),
-    },
+  const role = makeScheduleRole(home, {
+    actions: ['lambda:InvokeFunction'],
+    on: [made.functionArn],
+    why: 'The schedule calls this function and no other.',
   })
   new scheduler.Schedule(home, IDS.schedule, {
     description: options.description,
@@ -84,6 +79,16 @@ export function makeScheduledFunction(
     }),
   })
   return made
+}
+
+/** The role of a schedule, which may do one thing. */
+export function makeScheduleRole(home: Construct, right: Right): iam.Role {
+  return new iam.Role(home, IDS.scheduleRole, {
+    assumedBy: new iam.ServicePrincipal('scheduler.amazonaws.com', {
+      conditions: { StringEquals: { 'aws:SourceAccount': Stack.of(home).account } },
+    }),
+    inlinePolicies: { Invoke: policyOf([right]) },
+  })
 }
 
 function makeIn(

@@ -3,6 +3,7 @@ export type { MetricName } from '../../functions/metrics.ts'
 export type { AlarmName, Alarms, AlarmThresholds } from './alarms.ts'
 export type { FailureDestination } from './failure.ts'
 export type { ScheduledFunctionOptions } from './functions.ts'
+export type { Maintenance } from './maintenance.ts'
 export type { FailureOptions, PollerOptions, StreamingPipelineProps } from './props.ts'
 export type { Right } from './rights.ts'
 export {

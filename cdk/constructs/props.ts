@@ -138,6 +138,32 @@ export interface StreamingPipelineProps {
   /** At most 15 minutes. Commit uses what it gets, round by round. @default 5 minutes */
   readonly commitTimeout?: Duration
 
+  /**
+   * How often small files of cold partitions are rewritten into large ones: whole minutes, at most a week. What is rewritten and how,
+   * each table says: `maintenance` in `appendTo`. The same holds for `expireEvery` and `orphansEvery`.
+   * @default 1 hour
+   */
+  readonly compactEvery?: Duration | 'never'
+
+  /**
+   * How often old snapshots, and partitions that are kept no longer, are dropped. Without it table metadata grows by each commit until
+   * Glue takes it no more.
+   * @default 6 hours
+   */
+  readonly expireEvery?: Duration | 'never'
+
+  /** How often files that no table names are looked for. Each time lists all that is there. @default 1 day */
+  readonly orphansEvery?: Duration | 'never'
+
+  /** How often logs and staging are rid of what no checkpoint needs. @default 1 hour */
+  readonly trimEvery?: Duration | 'never'
+
+  /** At least 512. A group of files that is rewritten at a time is a sixth of it at most. @default 2048 */
+  readonly compactMemoryMb?: number
+
+  /** Calls that rewrite files at a time: 1 to 100. @default 5 */
+  readonly compactConcurrency?: number
+
   /** Of the functions' logs. They hold counts and times, never records. @default one month */
   readonly logRetention?: logs.RetentionDays
 

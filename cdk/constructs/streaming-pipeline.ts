@@ -17,6 +17,7 @@ import { makeDashboard } from './dashboard.ts'
 import { definitionProperties } from './definition.ts'
 import { failureRights } from './failure.ts'
 import { makeFunction, makeScheduledFunction, type ScheduledFunctionOptions, type Shared } from './functions.ts'
+import { MAINTENANCE_IDS, type Maintenance, makeMaintenance } from './maintenance.ts'
 import { defaultGroupPrefix, makeMappings, type TopicGroup, topicGroups } from './mappings.ts'
 import { metricOf } from './metrics.ts'
 import { assertOnce, orderByDatabase } from './once.ts'
@@ -46,6 +47,8 @@ export class StreamingPipeline extends Construct {
   readonly commit: lambda.Function
   /** Makes tables while the stack is deployed. */
   readonly provision: lambda.Function
+  /** What keeps the tables well, on schedules of their own: `compact`, `compaction`, `expire`, `orphans`, `trim`. */
+  readonly maintenance: Maintenance
   /** By topic. */
   readonly mappings: Readonly<Record<string, lambda.EventSourceMapping>>
   readonly bucket: s3.IBucket
@@ -91,9 +94,9 @@ export class StreamingPipeline extends Construct {
     this.database = plan.namespace
 
     const partitions = Object.entries(props.partitions ?? {}).map(([topic, count]) => `${topic}=${count}`)
+    const logPlaces = { FRAZIL_LOG_TABLE: stores.logTable.tableName, FRAZIL_STAGING: stores.staging }
     const staging = {
-      FRAZIL_LOG_TABLE: stores.logTable.tableName,
-      FRAZIL_STAGING: stores.staging,
+      ...logPlaces,
       ...(partitions.length === 0 ? {} : { FRAZIL_PARTITIONS: partitions.join(',') }),
     }
     this.environment = { ...staging, FRAZIL_WAREHOUSE: stores.warehouse }
@@ -114,10 +117,20 @@ export class StreamingPipeline extends Construct {
     this.mappings = makeMappings(new Construct(this, 'Mappings'), this.ingest, topics, props)
     const { commitEvery = Duration.minutes(1), commitTimeout = Duration.minutes(5) } = props
     this.commit = this.#makeCommit({ ...props, commitEvery, commitTimeout })
+    this.maintenance = makeMaintenance(this, {
+      plan,
+      places: this.#places,
+      shared: this.#shared,
+      logs: logPlaces,
+      code: (name) => this.#code(name),
+      props,
+    })
+    for (const id of MAINTENANCE_IDS) this.node.tryFindChild(id)?.node.addDependency(this.#tables)
     this.alarms = makeAlarms(new Construct(this, 'Alarms'), {
       plan,
       ingest: this.ingest,
       commit: this.commit,
+      maintenance: this.maintenance,
       commitEvery,
       commitTimeout,
       thresholds: props.alarmThresholds ?? {},
@@ -130,6 +143,7 @@ export class StreamingPipeline extends Construct {
       pipeline: plan.name,
       ingest: this.ingest,
       commit: this.commit,
+      maintenance: this.maintenance,
       alarms: this.alarms,
     })
     this.#makeOutputs()

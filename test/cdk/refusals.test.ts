@@ -90,6 +90,28 @@ const REFUSED: readonly (readonly [string, (scope: Construct) => Options, string
   ['a schedule of seconds', () => ({ commitEvery: Duration.seconds(30) }), 'expected commitEvery in whole minutes, found 30 s.'],
   ['no commit ever', () => ({ commitConcurrency: 0 }), "expected commitConcurrency of 1 or more, or 'unreserved', found 0."],
   [
+    'a compaction of seconds',
+    () => ({ compactEvery: Duration.seconds(90) }),
+    "expected compactEvery in whole minutes, at most 7 days, found 90 s. Set it right, or to 'never'.",
+  ],
+  [
+    'an expiry after two weeks',
+    () => ({ expireEvery: Duration.days(14) }),
+    'expected expireEvery in whole minutes, at most 7 days, found 1209600 s.',
+  ],
+  [
+    'a word that is not never',
+    () => loose({ trimEvery: 'always' }),
+    "expected trimEvery as a Duration, found 'always', a string. Write Duration.minutes(…), or 'never'.",
+  ],
+  ['a sweep at a time nobody knows', () => ({ orphansEvery: Duration.minutes(later()) }), `expected orphansEvery ${LATER}`],
+  [
+    'too little memory for a compaction',
+    () => ({ compactMemoryMb: 256 }),
+    'expected compactMemoryMb of 512 to 10240, found 256.',
+  ],
+  ['no compaction at a time', () => ({ compactConcurrency: 0 }), 'expected compactConcurrency of 1 to 100, found 0.'],
+  [
     'security groups without a VPC',
     () => ({ securityGroups: [] }),
     'expected a vpc with subnets and securityGroups, found none.',

@@ -12,8 +12,17 @@ import { msk } from '../../cdk/constructs/index.ts'
 import { bodyName, checkpointLogKey, incarnationLogKey, segmentName, stagingLogKey, stateName } from '../../lib/protocol/names.ts'
 import { CLUSTER, deployed, network, resourcesOf, SOURCES, statementsOf } from './support.ts'
 
+const DELIVERY = 'Step Functions sets up log delivery, which has no resource'
 /** Actions that may stand with the resource "*", and why nothing closer works. */
 const ON_EVERYTHING: Readonly<Record<string, string>> = {
+  'logs:CreateLogDelivery': DELIVERY,
+  'logs:DeleteLogDelivery': DELIVERY,
+  'logs:DescribeLogGroups': DELIVERY,
+  'logs:DescribeResourcePolicies': DELIVERY,
+  'logs:GetLogDelivery': DELIVERY,
+  'logs:ListLogDeliveries': DELIVERY,
+  'logs:PutResourcePolicy': DELIVERY,
+  'logs:UpdateLogDelivery': DELIVERY,
   'kafka:GetBootstrapBrokers': 'AWSLambdaMSKExecutionRole, the policy of AWS for pollers, has it on all resources',
   'ec2:CreateNetworkInterface': 'the interface has no name yet',
   'ec2:DeleteNetworkInterface': 'Lambda asks for it on all resources before it makes one',
@@ -66,7 +75,7 @@ describe.each(cases)('rights with %s', (name, source) => {
 
   test('come by no policy of AWS or of another resource', () => {
     const roles = Object.values(resourcesOf(template, 'AWS::IAM::Role'))
-    expect(roles).toHaveLength(4)
+    expect(roles).toHaveLength(13)
     expect(roles.filter(({ Properties }) => 'ManagedPolicyArns' in Properties)).toEqual([])
     expect(resourcesOf(template, 'AWS::IAM::Policy')).toEqual({})
   })
@@ -139,8 +148,9 @@ describe('functions in a VPC', () => {
     const outside = deployed().template
     const { stack, template } = deployed((scope) => network(scope))
     const inVpc = statementsOf(template).filter(({ actions }) => actions.includes('ec2:AssignPrivateIpAddresses'))
-    expect(inVpc.map(({ role }) => role)).toEqual(['PipelineProvisionRole', 'PipelineIngestRole', 'PipelineCommitRole'])
-    expect(statementsOf(template)).toHaveLength(statementsOf(outside).length + 3)
+    const all = ['Provision', 'Ingest', 'Commit', 'Compact', 'Expire', 'Orphans', 'Trim']
+    expect(inVpc.map(({ role }) => role).sort()).toEqual(all.map((name) => `Pipeline${name}Role`).sort())
+    expect(statementsOf(template)).toHaveLength(statementsOf(outside).length + all.length)
     expect(findings(stack)).toEqual([])
     template.allResourcesProperties('AWS::Lambda::Function', {
       VpcConfig: {
@@ -148,6 +158,47 @@ describe('functions in a VPC', () => {
         SecurityGroupIds: ['sg-0123456789abcdef0'],
       },
     })
+  })
+})
+
+describe('what keeps tables well', () => {
+  const { template } = deployed()
+  const rightsOf = (role: string) => statementsOf(template).filter((one) => one.role === `Pipeline${role}Role`)
+  const actionsOf = (role: string, service: string) =>
+    rightsOf(role).flatMap(({ actions }) => actions.filter((action) => action.startsWith(`${service}:`)))
+
+  test('compact and expire see no logs and no staging, trim sees no table', () => {
+    for (const role of ['Compact', 'Expire']) {
+      expect(actionsOf(role, 'dynamodb')).toEqual([])
+      expect(rightsOf(role).filter(({ resources }) => resources.some((arn) => arn.includes('.frazil')))).toEqual([])
+    }
+    expect(actionsOf('Trim', 'glue')).toEqual([])
+    const objects = rightsOf('Trim').filter(({ actions }) => actions.includes('s3:DeleteObject'))
+    expect(objects.flatMap(({ resources }) => resources)).toEqual(['<PipelineBucket.Arn>/.frazil/staging/trades/*'])
+  })
+
+  test('the sweep of orphans writes to no log and deletes nothing from staging', () => {
+    expect(actionsOf('Orphans', 'dynamodb')).toEqual(['dynamodb:Query'])
+    const staging = rightsOf('Orphans').filter(({ resources }) => resources.some((arn) => arn.includes('.frazil')))
+    expect(staging.flatMap(({ actions }) => actions)).toEqual(['s3:GetObject'])
+  })
+
+  test('none of them makes a table or writes an entry', () => {
+    for (const role of ['Compact', 'Expire', 'Orphans', 'Trim']) {
+      const all = rightsOf(role).flatMap(({ actions }) => actions)
+      expect(all.filter((action) => /CreateTable|DeleteTable|PutItem/.test(action))).toEqual([])
+    }
+  })
+
+  test('the schedule of compaction starts its state machine and no other, which calls its function and no other', () => {
+    expect(statementsOf(template).filter(({ role }) => role === 'PipelineCompactScheduleRole')).toMatchObject([
+      { actions: ['states:StartExecution'], resources: ['<PipelineCompactStateMachine>'] },
+    ])
+    const invoked = rightsOf('CompactStateMachine').filter(({ actions }) => actions.includes('lambda:InvokeFunction'))
+    expect(invoked).toMatchObject([{ resources: ['<PipelineCompactFunction.Arn>'] }])
+    const [{ Properties }] = Object.values(resourcesOf(template, 'AWS::StepFunctions::StateMachine'))
+    const own = rightsOf('CompactStateMachine').find(({ actions }) => actions.includes('states:StartExecution'))
+    expect(own?.resources).toEqual([expect.stringMatching(new RegExp(`:stateMachine:${Properties.StateMachineName}$`))])
   })
 })
 
@@ -248,6 +299,10 @@ describe('what is granted to others', () => {
       ['PipelineProvisionRole', [key]],
       ['PipelineIngestRole', [key]],
       ['PipelineCommitRole', [key]],
+      ['PipelineCompactRole', [key]],
+      ['PipelineExpireRole', [key]],
+      ['PipelineOrphansRole', [key]],
+      ['PipelineTrimRole', [key]],
     ])
   })
 
@@ -261,12 +316,13 @@ describe('what is granted to others', () => {
     }))
     const used = statementsOf(template).filter(({ actions }) => actions.includes('kms:GenerateDataKey'))
     expect(used.map(({ resources }) => resources)).toEqual([
-      [key],
-      ['<PipelineKey.Arn>'],
-      [key],
-      ['<PipelineKey.Arn>'],
-      [key],
-      ['<PipelineKey.Arn>'],
+      ...[[key], ['<PipelineKey.Arn>']],
+      ...[[key], ['<PipelineKey.Arn>']],
+      ...[[key], ['<PipelineKey.Arn>']],
+      // Compact and expire see no table of the logs.
+      ...[[key], [key]],
+      ...[[key], ['<PipelineKey.Arn>']],
+      ...[[key], ['<PipelineKey.Arn>']],
     ])
   })
 })

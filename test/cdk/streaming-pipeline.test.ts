@@ -10,7 +10,7 @@ import * as sns from 'aws-cdk-lib/aws-sns'
 import * as sqs from 'aws-cdk-lib/aws-sqs'
 import { describe, expect, test } from 'vitest'
 import { ALARMS } from '../../cdk/constructs/alarms.ts'
-import { commitConfig, DEFAULT_MAX_CHECKPOINT_BYTES, ingestConfig, provisionConfig } from '../../functions/config.ts'
+import { commitConfig, DEFAULT_MAX_CHECKPOINT_BYTES, ingestConfig, logsConfig, provisionConfig } from '../../functions/config.ts'
 import { METRICS, type MetricName } from '../../functions/metrics.ts'
 import { column, kafka, pipeline, seconds, timestampMillis } from '../../lib/index.ts'
 import { BROKERS, CLUSTER, deployed, network, resourcesOf, SOURCES, shown, statementsOf, twoTopics } from './support.ts'
@@ -149,13 +149,13 @@ describe('what holds data', () => {
 
 describe('functions', () => {
   test('run on Node 24 and arm64, with a role and a log group of their own', () => {
-    plain.template.resourceCountIs('AWS::Lambda::Function', 3)
+    plain.template.resourceCountIs('AWS::Lambda::Function', 7)
     plain.template.allResourcesProperties('AWS::Lambda::Function', {
       Runtime: 'nodejs24.x',
       Architectures: ['arm64'],
       Handler: 'index.handler',
     })
-    for (const part of ['Provision', 'Ingest', 'Commit']) {
+    for (const part of ['Provision', 'Ingest', 'Commit', 'Compact', 'Expire', 'Orphans', 'Trim']) {
       const { Role, LoggingConfig } = functionOf(plain.template, part)
       expect(shown(Role)).toBe(`<Pipeline${part}Role.Arn>`)
       expect(shown((LoggingConfig as { LogGroup: unknown }).LogGroup)).toBe(`<Pipeline${part}Logs>`)
@@ -182,6 +182,10 @@ describe('functions', () => {
       'FRAZIL_STAGING',
       'FRAZIL_WAREHOUSE',
     ])
+    for (const part of ['Compact', 'Expire'])
+      expect((functionOf(plain.template, part).Environment as { Variables?: object } | undefined)?.Variables ?? {}).toEqual({})
+    for (const part of ['Orphans', 'Trim'])
+      expect(Object.keys(environmentOf(plain.template, part)).sort()).toEqual(['FRAZIL_LOG_TABLE', 'FRAZIL_STAGING'])
   })
 
   test('read what they are told', () => {
@@ -192,6 +196,9 @@ describe('functions', () => {
     }))
     const of = (part: string) => environmentOf(template, part) as Record<string, string>
     const both = { logTable: 'frazil', staging: 's3://lake/.frazil/staging/', partitions: { trades: 4 } }
+    const { partitions: _, ...logs } = both
+    for (const name of ['orphans', 'trim'] as const)
+      expect(logsConfig(name, of(name === 'trim' ? 'Trim' : 'Orphans'))).toEqual(logs)
     expect(ingestConfig(of('IngestByPartition'))).toEqual({ ...both, partialResponses: true })
     expect(provisionConfig(of('Provision'))).toEqual({ ...both, warehouse: 's3://lake/' })
     expect(commitConfig(of('Commit'))).toEqual({
@@ -203,7 +210,7 @@ describe('functions', () => {
 
   test('get the variables of an emulator', () => {
     const { template } = deployed({ environment: { AWS_ENDPOINT_URL: 'http://localhost:4566' } })
-    for (const part of ['Provision', 'Ingest', 'Commit'])
+    for (const part of ['Provision', 'Ingest', 'Commit', 'Compact', 'Expire', 'Orphans', 'Trim'])
       expect(environmentOf(template, part)).toMatchObject({ AWS_ENDPOINT_URL: 'http://localhost:4566' })
   })
 
@@ -235,8 +242,8 @@ describe('functions', () => {
 
   test('may be added, on a schedule, after the tables stand', () => {
     const { made, stack } = deployed()
-    const added = made.addScheduledFunction('Compact', {
-      description: 'Compacts',
+    const added = made.addScheduledFunction('Report', {
+      description: 'Reports',
       code: lambda.Code.fromInline('exports.handler = () => 1'),
       every: Duration.hours(1),
       memoryMb: 2048,
@@ -244,9 +251,9 @@ describe('functions', () => {
       environment: made.environment,
       rights: [{ actions: ['s3:GetObject'], on: [made.bucket.arnForObjects('x')], why: 'It reads x.' }],
     })
-    expect(stack.resolve(added.functionArn)).toEqual({ 'Fn::GetAtt': [expect.stringMatching(/^PipelineCompactFunction/), 'Arn'] })
-    expect(added.role?.node.path).toBe('Test/Pipeline/Compact/Role')
-    expect(made.node.findChild('Compact').node.dependencies.map(({ node }) => node.path)).toEqual(['Test/Pipeline/Tables'])
+    expect(stack.resolve(added.functionArn)).toEqual({ 'Fn::GetAtt': [expect.stringMatching(/^PipelineReportFunction/), 'Arn'] })
+    expect(added.role?.node.path).toBe('Test/Pipeline/Report/Role')
+    expect(made.node.findChild('Report').node.dependencies.map(({ node }) => node.path)).toEqual(['Test/Pipeline/Tables'])
   })
 })
 
@@ -255,17 +262,17 @@ describe('a bundle', () => {
     const codeOf = (template: Template) =>
       Object.values(resourcesOf(template, 'AWS::Lambda::Function')).map(({ Properties }) => shown(Properties.Code))
     expect(codeOf(deployed().template)).toEqual(codeOf(plain.template))
-    expect(new Set(codeOf(plain.template)).size).toBe(3)
+    expect(new Set(codeOf(plain.template)).size).toBe(7)
     expect(codeOf(deployed({ pipeline: twoTopics, partitions: { returns: 1 } }).template)).not.toEqual(codeOf(plain.template))
   })
 })
 
 describe('tables', () => {
-  test('are made before anything of ingest and commit is touched', () => {
+  test('are made before anything of the other functions is touched', () => {
     const [tables] = Object.keys(resourcesOf(plain.template, 'Custom::FrazilTables'))
     const all = Object.entries(resourcesOf(plain.template))
     const after = all.filter(([, { DependsOn = [] }]) => DependsOn.includes(tables)).map(([id]) => id)
-    const parts = all.map(([id]) => id).filter((id) => /^Pipeline(Ingest|Commit)/.test(id))
+    const parts = all.map(([id]) => id).filter((id) => /^Pipeline(Ingest|Commit|Compact|Expire|Orphans|Trim)/.test(id))
     expect(after.sort()).toEqual(parts.sort())
     expect(parts.length).toBeGreaterThan(8)
     expect(shown(mappingOf(plain.template).FunctionName)).toBe('<PipelineIngestFunction>')
@@ -462,7 +469,8 @@ describe('alarms', () => {
   })
 
   test('of silence are made after there is somebody to speak', () => {
-    const [schedule] = Object.keys(resourcesOf(plain.template, 'AWS::Scheduler::Schedule'))
+    const schedules = Object.keys(resourcesOf(plain.template, 'AWS::Scheduler::Schedule'))
+    const schedule = schedules.find((id) => id.includes('Commit')) ?? ''
     const waiting = Object.entries(resourcesOf(plain.template, 'AWS::CloudWatch::Alarm')).filter(([, { DependsOn = [] }]) =>
       DependsOn.includes(schedule),
     )

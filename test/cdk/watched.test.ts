@@ -1,7 +1,7 @@
 import { Duration } from 'aws-cdk-lib'
 import type { Template } from 'aws-cdk-lib/assertions'
 import { describe, expect, test } from 'vitest'
-import { INGEST_METRICS, METRICS } from '../../functions/metrics.ts'
+import { METRICS, METRICS_BY_FUNCTION } from '../../functions/metrics.ts'
 import { column, kafka, minutes, pipeline, timestampMillis, tumbling } from '../../lib/index.ts'
 import { deployed, resourcesOf, shown } from './support.ts'
 
@@ -110,28 +110,36 @@ describe('the alarm of the watermark goes off', () => {
 
 /** What is a size or an age: its sum says nothing. */
 const LEVELS = ['openStateRows', 'openStateBytes', 'tableMetadataBytes', 'recordLagMs', 'eventTimeLagMs', 'watermarkLagMs']
-const WORST = [...LEVELS, 'commitDurationMs']
+const STOCKS = ['filesToCompact', 'filesLeftAlone', 'tableManifests', 'tableSnapshots']
+const WORST = [...LEVELS, ...STOCKS, 'commitDurationMs']
 
 describe.each([
-  ['alarms', alarms.flatMap(([, { Properties }]) => metricsOf(Properties)), 5],
-  ['the dashboard', metricsOfDashboard(template), 15],
-])('of our metrics %s', (_, all, atLeast) => {
+  [
+    'alarms',
+    alarms.flatMap(([, { Properties }]) => metricsOf(Properties)),
+    5,
+    ['Ingest', 'Commit', 'Compact', 'Expire', 'Orphans', 'Trim'],
+  ],
+  ['the dashboard', metricsOfDashboard(template), 15, ['Ingest', 'Commit']],
+])('of our metrics %s', (_, all, atLeast, watched) => {
   const ours = all.filter(({ namespace }) => namespace === 'Frazil')
 
   test('name only those that the functions send, of the function that sends them', () => {
     expect(ours.length).toBeGreaterThanOrEqual(atLeast)
     expect(ours.filter(({ name }) => !(name in METRICS))).toEqual([])
     for (const { name, dimensions } of ours)
-      expect([name, dimensions]).toEqual([name, { pipeline: 'trades', function: name in INGEST_METRICS ? 'ingest' : 'commit' }])
+      expect(name in METRICS_BY_FUNCTION[dimensions.function as keyof typeof METRICS_BY_FUNCTION], name).toBe(true)
+    expect(ours.filter(({ dimensions: { pipeline: of } }) => of !== 'trades')).toEqual([])
   })
 
   test('take the worst of ages, durations and sizes, and the sum of what was counted', () => {
     for (const { name, statistic } of ours) expect([name, statistic]).toEqual([name, WORST.includes(name) ? 'Maximum' : 'Sum'])
   })
 
-  test('look at calls of ingest and commit by their own functions', () => {
+  test('look at calls of functions by their own names', () => {
     const functions = all.filter(({ namespace }) => namespace === 'AWS/Lambda').map(({ dimensions }) => dimensions.FunctionName)
-    expect(new Set(functions)).toEqual(new Set(['<PipelineIngestFunction>', '<PipelineCommitFunction>']))
+    const names = watched.map((name) => `<Pipeline${name}Function>`)
+    expect([...new Set(functions)].sort()).toEqual(names.sort())
   })
 })
 
@@ -144,6 +152,6 @@ test('who may take a role, and what key, bucket and schedule let happen, is writ
     const statements = (part as { Statement?: unknown[] }).Statement ?? [part]
     return [[id.replace(/[0-9A-F]{8}$/, ''), ...statements.map(shown)].join('\n  ')]
   })
-  expect(written).toHaveLength(7)
+  expect(written).toHaveLength(20)
   await expect(`${written.join('\n\n')}\n`).toMatchFileSnapshot('policies.txt')
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Bundles, bundle, FUNCTIONS, planModule } from '../../functions/bundle.ts'
+import { type Bundles, bundle, FUNCTIONS, type FunctionName, planModule } from '../../functions/bundle.ts'
 import { planOf } from '../../lib/index.ts'
 import trades from '../../pipelines/trades.ts'
 
@@ -36,6 +36,17 @@ test('commit has no query engine and no Kafka client in it', () => {
   const used = Object.keys(bundles.commit.inputs)
   expect(used).toContain('lib/aws/glue-catalog.ts')
   expect(used.filter((path) => /duckdb|kafkajs|lib\/cli\//.test(path))).toEqual([])
+})
+
+test('what keeps tables well has only what it speaks to in it, and is no larger than commit', () => {
+  const used = (name: FunctionName) => Object.keys(bundles[name].inputs).join('\n')
+  for (const name of ['compact', 'expire', 'orphans', 'trim'] as const) {
+    expect(used(name)).not.toMatch(/duckdb|kafkajs|lib\/cli\/|functions\/(?:ingest|commit)/)
+    expect(bundles[name].bytes).toBeLessThan(bundles.commit.bytes)
+  }
+  for (const name of ['compact', 'expire'] as const) expect(used(name)).not.toMatch(/client-dynamodb|lib\/aws\/dynamo/)
+  expect(used('trim')).not.toMatch(/client-glue|lib\/aws\/glue|lib\/parquet\//)
+  expect(used('expire')).not.toMatch(/lib\/parquet\/writer/)
 })
 
 test('packages in a bundle are the AWS SDK, Powertools and what they bring along', () => {
@@ -82,6 +93,15 @@ test('a bundle runs with nothing beside it, and says in one line what its enviro
   }
   expect(await importing(bundles.ingest.file, env)).toBe("[ 'handler' ] function")
   expect(await importing(bundles.commit.file, { ...env, FRAZIL_WAREHOUSE: 's3://lake/' })).toBe("[ 'handler' ] function")
+  const { FRAZIL_PARTITIONS: _, ...logs } = env
+  for (const name of ['orphans', 'trim'] as const)
+    expect(await importing(bundles[name].file, logs)).toBe("[ 'handler' ] function")
+  const bare = { AWS_REGION: env.AWS_REGION, AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '2048' }
+  for (const name of ['compact', 'expire'] as const)
+    expect(await importing(bundles[name].file, bare)).toBe("[ 'handler' ] function")
+  expect(await importing(bundles.compact.file, env)).toBe(
+    "Cannot start compact: expected of Frazil's variables none, found FRAZIL_LOG_TABLE. Remove it.",
+  )
   expect(await importing(bundles.commit.file, env)).toBe(
     'Cannot start commit: expected variable FRAZIL_WAREHOUSE, found none. Set it.',
   )

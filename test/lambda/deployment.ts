@@ -23,7 +23,7 @@ import { type FunctionOptions, type LambdaFunction, lambdaFunction } from './hos
 /** The functions of a pipeline on stores of their own. */
 export interface Deployment {
   readonly gateway: Gateway
-  /** What a function is told by its environment. All but ingest: the warehouse. */
+  /** What a function is told by its environment. */
   readonly environment: Readonly<Record<FunctionName, Readonly<Record<string, string>>>>
   /** The stores, without the gateway. */
   readonly ports: Ports
@@ -56,18 +56,21 @@ export async function deploy(
   const objects = openS3Objects({ client: s3 })
   const log = openDynamoLog({ table: logTable, client: dynamo })
   const catalog = openGlueCatalog(client)
-  const shared = {
+  const logs = { FRAZIL_LOG_TABLE: logTable, FRAZIL_STAGING: `s3://${bucket}/staging/` }
+  const bare = {
     AWS_ENDPOINT_URL: gateway.endpoint,
     AWS_REGION: client.region,
     AWS_ACCESS_KEY_ID: client.credentials.accessKeyId,
     AWS_SECRET_ACCESS_KEY: client.credentials.secretAccessKey,
     NAMESPACE: namespace,
-    FRAZIL_LOG_TABLE: logTable,
-    FRAZIL_STAGING: `s3://${bucket}/staging/`,
-    FRAZIL_PARTITIONS: 'trades=4',
   }
+  const withLogs = { ...bare, ...logs }
+  const shared = { ...withLogs, FRAZIL_PARTITIONS: 'trades=4' }
   const withTables = { ...shared, FRAZIL_WAREHOUSE: `s3://${bucket}/tables/` }
-  const environment = { ingest: shared, commit: withTables, provision: withTables }
+  const environment = {
+    ...{ ingest: shared, commit: withTables, provision: withTables },
+    ...{ compact: bare, expire: bare, orphans: withLogs, trim: withLogs },
+  }
   const own: Partial<Record<string, string>> = {}
   const fileOf = (kind: FunctionName): string => {
     const file = own[kind]

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import {
   GetFunctionCommand,
@@ -10,6 +11,12 @@ import {
   paginateListFunctions,
 } from '@aws-sdk/client-lambda'
 import { generateTrades, type TradesOptions } from '../../bench/trades.ts'
+import type { ExpireSummary } from '../../functions/expire-handler.ts'
+import type { OrphansSummary } from '../../functions/orphans-handler.ts'
+import type { TrimSummary } from '../../functions/trim-handler.ts'
+import { openGlueCatalog } from '../../lib/aws/glue-catalog.ts'
+import { openS3Objects } from '../../lib/aws/s3-objects.ts'
+import { loadTable, planFiles } from '../../lib/iceberg/scan.ts'
 import type { CommitSummary } from '../../lib/runtime/commit-until.ts'
 import { startPoller } from '../../localstack/poller.ts'
 import {
@@ -26,7 +33,7 @@ import { ministack, uniqueName } from '../aws/services.ts'
 import { produce } from './produce.ts'
 
 const HELP = `node test/services/deploy.ts --brokers HOST:PORT --topic TOPIC --out FILE [--count N]
-A pipeline's life on an emulator of AWS, by cdk: bootstrapped, deployed, updated, refused an update, destroyed. All the while the
+A pipeline's life on an emulator of AWS, by cdk: bootstrapped, deployed, updated, refused an update, kept well, destroyed. All the while the
 local mapping feeds the deployed functions from the topic, which must be empty and have 4 partitions. In the end a run on this
 machine closes the windows. What readers need goes to FILE; the column that the update adds is trade_id.`
 
@@ -55,6 +62,8 @@ const namespace = stack.replaceAll('-', '_')
 const { endpoint } = ministack()
 const env = { ...emulatorEnvironment(endpoint), TOPIC: topic, NAMESPACE: namespace }
 const lambda = new LambdaClient(ministack())
+const catalog = openGlueCatalog(ministack())
+const objects = openS3Objects(ministack())
 const began = performance.now()
 
 const assemblyOf = (definition: string) => ({ assembly: join(work, definition), env })
@@ -81,16 +90,56 @@ async function send(share = 1, options: Omit<TradesOptions, 'count'> = SHARES): 
   await produce({ brokers: (brokers ?? '').split(','), topic: topic ?? '', file, ...how })
 }
 
+/** What a function answers to a schedule. */
+async function called<T>(name: string): Promise<T> {
+  const { FunctionError: failed, Payload: payload } = await lambda.send(new InvokeCommand({ FunctionName: name, Payload: '{}' }))
+  const text = payload?.transformToString() ?? ''
+  expect(failed === undefined, `${name} to succeed, found ${text}`)
+  return JSON.parse(text) as T
+}
+
 /** Commits what is staged, as the schedule does each minute, beside it. */
 async function commitAll(name: string): Promise<void> {
-  for (;;) {
-    const { FunctionError: failed, Payload: payload } = await lambda.send(
-      new InvokeCommand({ FunctionName: name, Payload: '{}' }),
-    )
-    const text = payload?.transformToString() ?? ''
-    expect(failed === undefined, `commit to succeed, found ${text}`)
-    if (!(JSON.parse(text) as CommitSummary).more) return
+  while ((await called<CommitSummary>(name)).more);
+}
+
+/** A call of Step Functions, whose SDK nobody else needs. */
+async function states(action: string, input: object): Promise<Readonly<Record<string, string>>> {
+  const headers = {
+    'content-type': 'application/x-amz-json-1.0',
+    'x-amz-target': `AWSStepFunctions.${action}`,
+    authorization: 'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/states/aws4_request',
   }
+  const answer = await fetch(endpoint, { method: 'POST', headers, body: JSON.stringify(input) })
+  const text = await answer.text()
+  expect(answer.ok, `${action} to succeed, found ${text}`)
+  return JSON.parse(text)
+}
+
+/** Starts the state machine of compaction, as its schedule does each hour, and waits until it is through. */
+async function compacted(stateMachineArn: string): Promise<void> {
+  const { executionArn } = await states('StartExecution', { stateMachineArn, input: '{}' })
+  for (;;) {
+    const { status, ...rest } = await states('DescribeExecution', { executionArn })
+    if (status === 'SUCCEEDED') return
+    expect(status === 'RUNNING', `the compaction to succeed, found ${status}: ${JSON.stringify(rest)}`)
+    await pause(200)
+  }
+}
+
+/** Calls until the first snapshots are a minute old, which is how long the definition keeps them. */
+async function expired(name: string): Promise<ExpireSummary> {
+  for (;;) {
+    const expiry = await called<ExpireSummary>(name)
+    if (expiry.expired > 0) return expiry
+    expect(performance.now() - began < 600_000, 'snapshots to expire')
+    await pause(2000)
+  }
+}
+
+async function filesOf(name: string): Promise<number> {
+  const table = await loadTable(catalog, objects, { namespace, name })
+  return table === undefined ? 0 : (await planFiles(objects, table.metadata)).length
 }
 
 /** What says that a function is another one than before. */
@@ -133,7 +182,7 @@ try {
   const warehouse = outputOf(outputs, 'PipelineWarehouseOutput').replace(/\/$/, '')
   const logTable = outputOf(outputs, 'PipelineLogTableOutput')
   const counts = `SELECT count(*)::INT AS n FROM ${namespace}.raw_trades`
-  expect((await functionsAndMappings()).length === 4, `three functions and a mapping, found ${await functionsAndMappings()}`)
+  expect((await functionsAndMappings()).length === 8, `seven functions and a mapping, found ${await functionsAndMappings()}`)
   expect(query(warehouse, counts).n === 0, 'an empty table before the first record')
   say(`deployed: ${outputOf(outputs, 'PipelineTablesOutput')}`)
 
@@ -185,6 +234,20 @@ try {
   expect(since !== undefined && since > after + 0.9 * count, `functions that go on after a refusal, found ${since} rows`)
   say(`refused: ${reason}`)
 
+  // As their schedules would in an hour: ministack's start functions and state machines, too.
+  const files = await filesOf('raw_trades')
+  await compacted(outputOf(outputs, 'Compaction'))
+  const fewer = await filesOf('raw_trades')
+  expect(fewer < files, `fewer files than ${files} after the compaction, found ${fewer}`)
+  const expiry = await expired(outputOf(outputs, 'Expire'))
+  expect(expiry.files > 0, `files to go with the snapshots, found ${JSON.stringify(expiry)}`)
+  const sweep = await called<OrphansSummary>(outputOf(outputs, 'Orphans'))
+  expect(sweep.listed > 0 && sweep.found === 0, `no orphan as old as that, found ${JSON.stringify(sweep)}`)
+  const trimmed = await called<TrimSummary>(outputOf(outputs, 'Trim'))
+  expect(trimmed.entries > 0, `entries of logs to be trimmed, found ${JSON.stringify(trimmed)}`)
+  expect(query(warehouse, counts).n === since, 'the rows of before')
+  say(`kept well: ${files} files, then ${fewer}; ${JSON.stringify({ expiry, sweep, trimmed })}`)
+
   await mapping.stop()
   const destroyed = await destroy(second)
   for (const type of ['S3::Bucket', 'DynamoDB::Table', 'Glue::Database', 'KMS::Key'])
@@ -215,5 +278,7 @@ try {
   say(`destroyed; calls of ingest: ${JSON.stringify(calls)}`)
 } finally {
   lambda.destroy()
+  catalog.close()
+  objects.close()
   rmSync(work, { recursive: true, force: true })
 }

@@ -34,6 +34,9 @@ const deployed = new StreamingPipeline(stack, 'Pipeline', {
 })
 new CfnOutput(stack, 'Ingest', { value: deployed.ingest.functionName })
 new CfnOutput(stack, 'Commit', { value: deployed.commit.functionName })
+const { compaction, expire, orphans, trim } = deployed.maintenance
+const kept = { Compaction: compaction?.stateMachineArn, Expire: expire?.functionName, Orphans: orphans?.functionName }
+for (const [key, value = ''] of Object.entries({ ...kept, Trim: trim?.functionName })) new CfnOutput(stack, key, { value })
 try {
   app.synth()
 } catch (error) {

@@ -1,4 +1,13 @@
-import { column, kafka, minutes, pipeline, seconds, timestampMillis, tumbling } from '../../../lib/index.ts'
+import {
+  column,
+  kafka,
+  type MaintenanceOptions,
+  minutes,
+  pipeline,
+  seconds,
+  timestampMillis,
+  tumbling,
+} from '../../../lib/index.ts'
 
 /** `pipelines/trades.ts` as it is deployed first: from a topic and into a namespace of its own. */
 const trades = kafka(process.env.TOPIC ?? 'trades', {
@@ -28,13 +37,19 @@ const candles = trades
     avg_price: a.avg('price'),
   }))
 
+/** Files are compacted though they are new, and of snapshots only what a minute wrote is kept. */
+export const impatient: MaintenanceOptions = {
+  compact: { hot: true, minInputFiles: 2 },
+  snapshots: { keep: minutes(1), retainLast: 1, thinAfter: false },
+}
+
 // biome-ignore lint/style/noDefaultExport: what a pipeline file is
 export default pipeline('trades', {
   namespace: process.env.NAMESPACE ?? 'trades',
   sinks: [
     trades
       .select('symbol', 'ts', 'price', 'qty', 'side', 'event_time', 'kafka_partition', 'kafka_offset')
-      .appendTo('raw_trades', { partitionBy: ['day(event_time)'] }),
+      .appendTo('raw_trades', { partitionBy: ['day(event_time)'], maintenance: impatient }),
     candles.appendTo('agg_1m', { partitionBy: ['day(window_start)'], sortBy: ['symbol', 'window_start'] }),
   ],
 })

@@ -1,4 +1,5 @@
 import { column, kafka, minutes, type Pipeline, pipeline, seconds, timestampMillis, tumbling } from '../../../lib/index.ts'
+import { impatient } from './first.ts'
 
 /** The definition that follows `first.ts`: an optional column more, of what the topic held all the time. */
 const trades = kafka(process.env.TOPIC ?? 'trades', {
@@ -35,7 +36,7 @@ export const partitionedBy = (raw: 'day(event_time)' | 'month(event_time)'): Pip
     sinks: [
       trades
         .select('symbol', 'ts', 'price', 'qty', 'side', 'event_time', 'kafka_partition', 'kafka_offset', 'trade_id')
-        .appendTo('raw_trades', { partitionBy: [raw] }),
+        .appendTo('raw_trades', { partitionBy: [raw], maintenance: impatient }),
       candles.appendTo('agg_1m', { partitionBy: ['day(window_start)'], sortBy: ['symbol', 'window_start'] }),
     ],
   })
