@@ -1,6 +1,6 @@
 import { commitUnknown, corrupt, type FrazilError } from '../errors.ts'
 import { appendFiles } from '../iceberg/append.ts'
-import { backoffMs, forgetMetadata, lostTo, MAX_SWAP_ATTEMPTS, tried } from '../iceberg/change.ts'
+import { backoffMs, forgetMetadata, lostTo, MAX_SWAP_ATTEMPTS, tried, unlessMoved } from '../iceberg/change.ts'
 import { type DataFileJson, dataFileFromJson } from '../iceberg/data-file.ts'
 import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
@@ -133,19 +133,26 @@ async function applyTable(
     if (verdict === undefined) return false
     if (verdict === 'Done' || table === undefined) return true
     const files = filesOf(body, name)
-    await assertFilesExist(runtime, files)
     const marker = formatMarker({ incarnation: runtime.incarnation, n: need })
     const watermark = String(body.watermark ?? '')
-    const next = await appendFiles({
-      metadata: table.metadata,
-      metadataLocation: table.pointer.metadataLocation,
-      objects,
-      random,
-      nowMs: clock.now(),
-      files: files.map(dataFileFromJson),
-      summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
-      properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
+    // To a committer that slept, files are gone that others committed, rewrote and let go of.
+    const next = await unlessMoved(runtime.ports.catalog, table, async () => {
+      await assertFilesExist(runtime, files)
+      return appendFiles({
+        metadata: table.metadata,
+        metadataLocation: table.pointer.metadataLocation,
+        objects,
+        random,
+        nowMs: clock.now(),
+        files: files.map(dataFileFromJson),
+        summary: { [markerProperty(pipeline)]: marker, [watermarkProperty(pipeline)]: watermark },
+        properties: { [markerProperty(pipeline)]: marker, [offsetsProperty(pipeline)]: offsetsOf(runtime, body, last) },
+      })
     })
+    if (next === undefined) {
+      swaps.lost++
+      continue
+    }
     const swap = await tried(() => runtime.ports.catalog.swap(table.id, table.pointer, next.location))
     if (!swap.done) {
       swaps.lost++
