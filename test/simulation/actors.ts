@@ -150,11 +150,11 @@ export async function advancer(world: World, actor: Actor): Promise<void> {
 
 /** Deletes what the logs prove to be dead; what it decided once stays right however late it acts. */
 export async function cleaner(world: World, actor: Actor): Promise<void> {
-  const { kernel, rng, stores } = world
+  const { kernel, rng, stores, workload } = world
   const { objects } = simulatedPorts(kernel, stores, { actor })
   while (!world.stop) {
     await kernel.sleep(actor, rng.between(5, 80))
-    for (const location of await deadObjects(stores, STAGING)) {
+    for (const location of await deadObjects(stores, STAGING, workload.plan.name)) {
       if (rng.chance(0.3)) continue
       try {
         await objects.delete(location)

@@ -1,3 +1,6 @@
+import { incarnationLogKey } from '../../lib/protocol/names.ts'
+import { cleanStaging } from '../../lib/runtime/clean-staging.ts'
+import { Violation } from './kernel.ts'
 import type { Event, Stores } from './ports.ts'
 
 interface Body {
@@ -38,11 +41,44 @@ const consumedSlot = (body: Body | undefined, logKey: string): number => {
 }
 
 /**
- * What cleaning may delete, decided from the logs alone (protocol rules 6, 7, 13): segments each of whose slots is consumed,
- * bodies and state that the last checkpoint does not name and that no other checkpoint can name any more. Written for the
- * simulation, so that readers meet objects that are gone.
+ * What is deleted in the simulation, so that readers meet objects that are gone; told by the rules below, and seen to be what
+ * `cleanStaging` deletes at this moment. That one may go further: `open` entries have taken slots above the last body's.
  */
-export async function deadObjects(stores: Stores, staging: string): Promise<string[]> {
+export async function deadObjects(stores: Stores, staging: string, pipeline: string): Promise<string[]> {
+  const expected = await deadByRule(stores, staging)
+  const found = await deadByCode(stores, staging, pipeline)
+  const spared = expected.filter((location) => !found.has(location))
+  if (spared.length > 0) throw new Violation('Cleaning', `cleanStaging leaves what is dead: ${spared.join(', ')}`)
+  const bodyN = (await lastCheckpoint(stores, staging))?.body.n ?? 0
+  const slots = stores.events.map((event) => (event.at === 'put' && event.key.startsWith('checkpoint/') ? event.slot : 0))
+  const tail = Math.max(0, ...slots)
+  for (const location of found) {
+    const n = numberIn(location)
+    const overtaken = !location.includes('/segments/') && n > bodyN && n <= tail
+    if (!overtaken && !expected.includes(location))
+      throw new Violation('Cleaning', `cleanStaging deletes ${location}, which is not proved dead`)
+  }
+  return expected
+}
+
+/** The number that the name of a body or a state object begins with. */
+const numberIn = (location: string) => Number.parseInt(location.slice(location.lastIndexOf('/') + 1), 10)
+
+async function deadByCode({ log, objects }: Stores, staging: string, pipeline: string): Promise<ReadonlySet<string>> {
+  const incarnation = (await log.tail(incarnationLogKey(pipeline)))?.value
+  const found = new Set<string>()
+  if (incarnation === undefined) return found
+  const noting = { ...objects, delete: async (location: string) => void found.add(location) }
+  const access = { log, objects: noting, staging, pipeline, incarnation }
+  await cleanStaging(access, { nowMs: 0, olderThanMs: 0, apply: true })
+  return found
+}
+
+/**
+ * What may be deleted by the logs alone (protocol rules 6, 7, 13): segments each of whose slots is consumed, bodies and state that
+ * the last checkpoint does not name and that no other checkpoint can name any more. Written apart from the code.
+ */
+async function deadByRule(stores: Stores, staging: string): Promise<string[]> {
   const last = await lastCheckpoint(stores, staging)
   if (last === undefined) return []
   const { body, name } = last
@@ -52,7 +88,7 @@ export async function deadObjects(stores: Stores, staging: string): Promise<stri
     const object = location.slice(staging.length)
     if (live.has(object)) continue
     if (object.includes('/checkpoints/') || object.includes('/state/')) {
-      if (Number.parseInt(object.slice(object.lastIndexOf('/') + 1), 10) <= body.n) dead.push(location)
+      if (numberIn(object) <= body.n) dead.push(location)
     } else if (object.includes('/segments/')) {
       const segment = Buffer.from(stores.archive.get(location) ?? [])
       const end = segment.length - 8

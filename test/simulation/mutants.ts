@@ -16,6 +16,8 @@ export interface Mutant {
   readonly rule: string
   readonly without: string
   readonly edits: readonly Edit[]
+  /** Looked for by the simulation of maintenance. */
+  readonly maintenance?: true
   /** Seeds that are known to fail. `run-mutants.ts --hunt` finds new ones when the code has moved on. */
   readonly seeds: readonly number[]
 }
@@ -435,5 +437,201 @@ export const MUTANTS: readonly Mutant[] = [
     without: 'sums of doubles are exact',
     edits: [{ file: 'lib/stream/exact-sum.ts', find: 'if (low !== 0) {', replace: 'if (false) {' }],
     seeds: [15, 41, 48],
+  },
+  {
+    name: 'reads-once',
+    rule: '20',
+    without: 'a table whose files are gone is loaded again: others may have changed it and let go of them',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/iceberg/change.ts',
+        find: "if (!isKind(error, 'Corrupt') || (await catalog.load(id))?.version === pointer.version) throw error",
+        replace: "if (!isKind(error, 'Corrupt') || pointer.version !== undefined) throw error",
+      },
+    ],
+    seeds: [12, 140, 235],
+  },
+  {
+    name: 'forgets-marked-snapshots',
+    rule: '15',
+    without: 'the newest snapshot with a marker never expires',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/expire.ts',
+        find: '.filter(({ summary }) => summary[markerProperty(pipeline)] === properties[markerProperty(pipeline)])',
+        replace: '.filter(() => false)',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'rewrites-what-is-gone',
+    rule: '18',
+    without: 'the inputs of a rewrite are still there',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/commit-rewrites.ts',
+        find: "if (!group.files.every(({ file }) => live.has(file.filePath))) return 'its files were replaced or deleted'",
+        replace: '',
+      },
+      {
+        file: 'lib/maintenance/commit-rewrites.ts',
+        find: 'remove: new Set(due.flatMap(({ group }) => group.files.map(({ file }) => file.filePath))),',
+        replace:
+          'remove: new Set(due.flatMap(({ group }) => group.files.map(({ file }) => file.filePath).filter((path) => live.has(path)))),',
+      },
+      { file: 'lib/iceberg/replace.ts', find: "if (operation === 'replace' && before !== after)", replace: 'if (false)' },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'ignores-new-deletes',
+    rule: '18',
+    without: 'no delete that came since touches the inputs of a rewrite',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/commit-rewrites.ts',
+        find: 'if (group.files.some((file) => deletes.some((one) => concerns(metadata, one, file))))',
+        replace: 'if (false)',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'prepares-on-a-stale-base',
+    rule: '18',
+    without: 'each attempt is made from the very table that it replaces',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/iceberg/change.ts',
+        find: 'const table = await loadTable(ports.catalog, ports.objects, id)',
+        replace: `const fresh = await loadTable(ports.catalog, ports.objects, id)
+    first ??= fresh
+    const table = fresh && first && { ...fresh, metadata: first.metadata }`,
+      },
+      {
+        file: 'lib/iceberg/change.ts',
+        find: 'let unknown = false',
+        replace: 'let unknown = false\n  let first: LoadedTable | undefined',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'deletes-own-outputs-on-suspicion',
+    rule: '11',
+    without: 'what a rewrite wrote is deleted only when it is certain that no table names it',
+    maintenance: true,
+    edits: [{ file: 'lib/maintenance/commit-rewrites.ts', find: 'certain = !unknown', replace: 'certain = unknown || true' }],
+    seeds: [1],
+  },
+  {
+    name: 'forgets-other-snapshots',
+    rule: '30',
+    without: "an expired file goes only when no snapshot that stays, a tag's among them, reaches it",
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/expire.ts',
+        find: 'reached: await reachableFiles(objects, metadata),',
+        replace: `reached: await reachableFiles(
+      objects,
+      metadata,
+      metadata.snapshots.filter((snapshot) => snapshot['snapshot-id'] === metadata['current-snapshot-id']),
+    ),`,
+      },
+      {
+        file: 'lib/maintenance/expire.ts',
+        find: 'return [...(await reachableFiles(objects, metadata, snapshots))].filter((location) => !staying.has(location))',
+        replace: 'return [...(await reachableFiles(objects, metadata, snapshots))].filter(() => staying.size >= 0)',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'deletes-by-the-list',
+    rule: '30',
+    without: 'a doomed list is a hint: nothing goes before the swap is certain, or without looking',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/expire.ts',
+        find: "await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })",
+        replace: `await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })
+    for (const { location } of files) await deleteIfPossible(objects, location)`,
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'ignores-fence',
+    rule: '29',
+    without: 'a rewrite gives up when the fence was raised since it began',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/commit-rewrites.ts',
+        find: 'if (fenceOf(metadata) !== fence) return',
+        replace: 'if (false) return',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'sweeps-without-fence',
+    rule: '29',
+    without: 'a sweep raises the fence before it looks for the last time and deletes',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/orphans.ts',
+        find: 'await objects.put(location, [serializeMetadata(metadata)])',
+        replace: '',
+      },
+      {
+        file: 'lib/maintenance/orphans.ts',
+        find: "return { verdict: 'Swap', to: { location, metadata }, result: undefined }",
+        replace: "return { verdict: 'Done', to: { location, metadata }, result: undefined }",
+      },
+      {
+        file: 'lib/maintenance/orphans.ts',
+        find: '(fenced) => looked(ports, fenced, options, true))',
+        replace: '(fenced) => looked(ports, fenced, options, false))',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'sweeps-by-age',
+    rule: '13',
+    without: 'data files of the commit lane are swept by the logs, not by age alone',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/orphans.ts',
+        find: 'if (ofCommit !== undefined) return',
+        replace: 'if (ofCommit !== undefined) return true\n      if (ofCommit !== undefined) return',
+      },
+    ],
+    seeds: [1],
+  },
+  {
+    name: 'forgets-metadata-log',
+    rule: '30',
+    without: 'earlier metadata that the log names is no orphan',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/maintenance/orphans.ts',
+        find: 'for (const location of reachableMetadata(metadata, pointer.metadataLocation)) needed.add(location)',
+        replace: 'needed.add(pointer.metadataLocation)',
+      },
+    ],
+    seeds: [1],
   },
 ]

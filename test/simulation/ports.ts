@@ -33,6 +33,8 @@ export interface Stores {
   readonly archive: Map<string, Uint8Array>
   /** Called right after a checkpoint was appended, before anyone can act on it. */
   afterCheckpoint: (() => Promise<void>) | undefined
+  /** Looks at each event of tables and objects, and of logs, as it takes effect. */
+  readonly watch?: (event: Event) => Promise<void>
 }
 
 /** Who makes a call. One container (a warm function) serves one actor after another. */
@@ -45,6 +47,10 @@ const never = () => new Promise<never>(() => {})
 /** The ports of one process: the shared stores behind gates and faults. */
 export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
   const { events } = stores
+  const happened = async (event: Event): Promise<void> => {
+    events.push(event)
+    if (stores.watch !== undefined) await stores.watch(event)
+  }
   /**
    * One port call: gate, fault, effect, and now and then a gate after it, so that others can act between an effect and what
    * its caller does next.
@@ -94,7 +100,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
       call(`log.put ${key} #${slot}`, true, async (by) => {
         const result = await stores.log.put(key, slot, value)
         if (result.won) {
-          events.push({ at: 'put', by, key, slot, value })
+          await happened({ at: 'put', by, key, slot, value })
           if (key.startsWith('checkpoint/')) await stores.afterCheckpoint?.()
         }
         return result
@@ -104,7 +110,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
     trim: (key, floor) =>
       call(`log.trim ${key} <=${floor}`, true, async (by) => {
         await stores.log.trim(key, floor)
-        events.push({ at: 'trim', by, key, floor })
+        await happened({ at: 'trim', by, key, floor })
         // The moment that those who slept through it should wake.
         if (kernel.rng.chance(0.5)) kernel.thaw()
       }),
@@ -115,7 +121,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
       return call(`objects.put ${location}`, true, async (by) => {
         await stores.objects.put(location, [copy])
         stores.archive.set(location, copy)
-        events.push({ at: 'object', by, location })
+        await happened({ at: 'object', by, location })
       })
     },
     get: (location, range) => call(`objects.get ${location}`, false, () => stores.objects.get(location, range)),
@@ -123,7 +129,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
     delete: (location) =>
       call(`objects.delete ${location}`, true, async (by) => {
         await stores.objects.delete(location)
-        events.push({ at: 'delete', by, location })
+        await happened({ at: 'delete', by, location })
       }),
     async *list(prefix) {
       yield* await call(`objects.list ${prefix}`, false, async () => {
@@ -138,7 +144,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
     create: (table, location, description) =>
       call(`catalog.create ${table.name}`, true, async (by) => {
         const created = await stores.catalog.create(table, location, description)
-        if (created) events.push({ at: 'create', by, table: table.name, location })
+        if (created) await happened({ at: 'create', by, table: table.name, location })
         return created
       }),
     swap: (table, expected, location) =>
@@ -147,7 +153,7 @@ export function simulatedPorts(kernel: Kernel, stores: Stores, holder: Holder) {
         true,
         async (by) => {
           const swapped = await stores.catalog.swap(table, expected, location)
-          if (swapped) events.push({ at: 'swap', by, table: table.name, location })
+          if (swapped) await happened({ at: 'swap', by, table: table.name, location })
           return swapped
         },
         kernel.rng.chance(0.5) ? commitUnknown : unavailable,

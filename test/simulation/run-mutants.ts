@@ -38,6 +38,7 @@ function runSeeds(mutant: Mutant, from: number, seeds: number): Promise<Killing>
     '--workers',
     '1',
     '--json',
+    ...(mutant.maintenance === true ? ['--maintenance'] : []),
   ]
   return new Promise((resolve, reject) => {
     const env = { ...process.env, FRAZIL_MUTANT: mutant.name }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { type MaintenanceResult, simulateMaintenance } from './maintenance/simulate.ts'
 import { type Result, simulate } from './simulate.ts'
 
 /**
@@ -10,6 +11,7 @@ const HELP = `Runs the pipeline under simulated faults, one seed after another.
   --from N       the first seed (1)
   --seed N       one seed alone, with its trace
   --variant N    another run over the same topic (0)
+  --maintenance  tables kept by compaction, expiry, retention, sweeps and trims, beside commits and other engines
   --workers N    processes at once (2)
   --keep-going   do not stop at the first failure
   --json         the summary as one JSON line on stdout`
@@ -23,6 +25,7 @@ export interface Failure {
   readonly variant: number
   readonly check: string
   readonly message: string
+  readonly maintenance?: boolean
 }
 
 interface Tally {
@@ -35,6 +38,11 @@ interface Tally {
   deadLetters: number
   checkpoints: number
   compared: number
+  rewrites: number
+  expiries: number
+  sweeps: number
+  foreign: number
+  deleted: number
 }
 
 const emptyTally = (): Tally => ({
@@ -47,6 +55,11 @@ const emptyTally = (): Tally => ({
   deadLetters: 0,
   checkpoints: 0,
   compared: 0,
+  rewrites: 0,
+  expiries: 0,
+  sweeps: 0,
+  foreign: 0,
+  deleted: 0,
 })
 
 function count(tally: Tally, result: Result): void {
@@ -78,13 +91,52 @@ export async function runSeed(seed: number, tally: Tally = emptyTally()): Promis
   return { seed, variant: 1, check: 'Deterministic', message: 'the same topic gave other rows in another run' }
 }
 
-const replayCommand = ({ seed, variant }: Failure): string =>
-  `npx node test/simulation/run.ts --seed ${seed}${variant === 0 ? '' : ` --variant ${variant}`}`
+/** Runs one seed of the simulation of maintenance. */
+export async function runMaintenanceSeed(seed: number, tally: Tally = emptyTally()): Promise<Failure | undefined> {
+  const result = await simulateMaintenance(seed)
+  const { swaps } = result
+  tally.seeds++
+  tally.steps += result.steps
+  tally.faults += result.faults
+  tally.rows += result.rows
+  tally.checkpoints += result.checkpoints
+  tally.rewrites += swaps.compact + swaps.manifests
+  tally.expiries += swaps.expire + swaps.retain
+  tally.sweeps += swaps.sweep
+  tally.foreign += swaps.foreign
+  tally.deleted += result.deleted
+  if (result.violation === undefined) return undefined
+  return { seed, variant: 0, check: result.violation.check, message: result.violation.message, maintenance: true }
+}
+
+const replayCommand = ({ seed, variant, maintenance = false }: Failure): string =>
+  `npx node test/simulation/run.ts${maintenance ? ' --maintenance' : ''} --seed ${seed}${variant === 0 ? '' : ` --variant ${variant}`}`
+
+async function replayMaintenance(seed: number): Promise<number> {
+  const result = await simulateMaintenance(seed)
+  tellTrace(result)
+  const { rows, checkpoints, swaps, deleted } = result
+  console.log(
+    `seed ${seed}: ${result.steps} steps, ${result.faults} faults, trace ${result.traceHash}, ${JSON.stringify({ rows, checkpoints, deleted, swaps })}`,
+  )
+  if (result.violation === undefined) return 0
+  tellViolation(result.violation)
+  return 1
+}
+
+function tellTrace({ trace, scenario }: Pick<Result | MaintenanceResult, 'trace' | 'scenario'>): void {
+  for (const line of trace.slice(-TRACE_LINES * 5)) console.log(line)
+  console.log(JSON.stringify(scenario))
+}
+
+function tellViolation({ message, stack }: NonNullable<Result['violation']>): void {
+  console.log(`VIOLATED ${message}`)
+  if (stack !== undefined) console.log(stack)
+}
 
 async function replay(seed: number, variant: number): Promise<number> {
   const result = await simulate(seed, variant)
-  for (const line of result.trace.slice(-TRACE_LINES * 5)) console.log(line)
-  console.log(JSON.stringify(result.scenario))
+  tellTrace(result)
   console.log(
     `seed ${seed} variant ${variant}: ${result.steps} steps, ${result.faults} faults, trace ${result.traceHash}, ${JSON.stringify(result.checked)}`,
   )
@@ -94,13 +146,13 @@ async function replay(seed: number, variant: number): Promise<number> {
     console.log(`VIOLATED ${failure.check}: ${failure.message}`)
     return 1
   }
-  console.log(`VIOLATED ${result.violation.message}`)
-  if (result.violation.stack !== undefined) console.log(result.violation.stack)
+  tellViolation(result.violation)
   return 1
 }
 
 async function reportFailure(failure: Failure): Promise<void> {
-  const { trace } = await simulate(failure.seed, failure.variant)
+  const { seed, variant, maintenance } = failure
+  const { trace } = await (maintenance ? simulateMaintenance(seed) : simulate(seed, variant))
   console.error(`\nseed ${failure.seed} VIOLATED ${failure.message}\n\nlast steps:`)
   for (const line of trace.slice(-TRACE_LINES)) console.error(`  ${line}`)
   console.error(`\nreplay: ${replayCommand(failure)}\n`)
@@ -111,17 +163,19 @@ interface Work {
   readonly end: number
   readonly stride: number
   readonly keepGoing: boolean
+  readonly maintenance: boolean
 }
 
 type Message =
   | { readonly kind: 'failure'; readonly failure: Failure }
   | { readonly kind: 'tally'; readonly tally: Tally; readonly over: boolean }
 
-async function work({ from, end, stride, keepGoing }: Work, say: (message: Message) => void): Promise<void> {
+async function work({ from, end, stride, keepGoing, maintenance }: Work, say: (message: Message) => void): Promise<void> {
   let tally = emptyTally()
   let saidMs = performance.now()
+  const run = maintenance ? runMaintenanceSeed : runSeed
   for (let seed = from; seed < end; seed += stride) {
-    const failure = await runSeed(seed, tally)
+    const failure = await run(seed, tally)
     if (failure !== undefined) {
       say({ kind: 'failure', failure })
       if (!keepGoing) break
@@ -140,6 +194,7 @@ async function runAll(
   seeds: number,
   workers: number,
   keepGoing: boolean,
+  maintenance: boolean,
 ): Promise<{ tally: Tally; failures: Failure[] }> {
   const total = emptyTally()
   const failures: Failure[] = []
@@ -155,7 +210,7 @@ async function runAll(
     return message.over
   }
   const end = from + seeds
-  if (workers === 1) await work({ from, end, stride: 1, keepGoing }, listen)
+  if (workers === 1) await work({ from, end, stride: 1, keepGoing, maintenance }, listen)
   else {
     const running: Worker[] = []
     await Promise.all(
@@ -163,7 +218,7 @@ async function runAll(
         { length: workers },
         (_, i) =>
           new Promise<void>((resolve, reject) => {
-            const data: Work = { from: from + i, end, stride: workers, keepGoing }
+            const data: Work = { from: from + i, end, stride: workers, keepGoing, maintenance }
             const worker = new Worker(new URL(import.meta.url), { workerData: data })
             running.push(worker)
             worker.on('message', (message: Message) => {
@@ -189,6 +244,7 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       variant: { type: 'string', default: '0' },
       workers: { type: 'string', default: '2' },
+      maintenance: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -198,13 +254,16 @@ async function main(): Promise<number> {
     console.log(HELP)
     return 0
   }
-  if (values.seed !== undefined) return replay(Number(values.seed), Number(values.variant))
+  const { maintenance } = values
+  if (values.seed !== undefined)
+    return maintenance ? replayMaintenance(Number(values.seed)) : replay(Number(values.seed), Number(values.variant))
   const startMs = performance.now()
   const { tally, failures } = await runAll(
     Number(values.from),
     Number(values.seeds),
     Number(values.workers),
     values['keep-going'],
+    maintenance,
   )
   const seconds = (performance.now() - startMs) / 1000
   const cpuMs = process.cpuUsage().user / 1000
@@ -214,8 +273,11 @@ async function main(): Promise<number> {
     if (failures.length > 0) await reportFailure(failures[0])
     for (const failure of failures.slice(1))
       console.error(`seed ${failure.seed} VIOLATED ${failure.message.split('\n')[0]}\n  replay: ${replayCommand(failure)}`)
+    const pace = `${tally.seeds} seeds in ${seconds.toFixed(1)} s (${(tally.seeds / seconds).toFixed(0)} seeds/s, ${(cpuMs / tally.seeds).toFixed(1)} ms CPU a seed), ${failures.length} failed; ${tally.steps} steps, ${tally.faults} faults, ${tally.checkpoints} checkpoints, ${tally.rows} rows`
     console.log(
-      `simulation: ${tally.seeds} seeds in ${seconds.toFixed(1)} s (${(tally.seeds / seconds).toFixed(0)} seeds/s, ${(cpuMs / tally.seeds).toFixed(1)} ms CPU a seed), ${failures.length} failed; ${tally.steps} steps, ${tally.faults} faults, ${tally.checkpoints} checkpoints, ${tally.rows} rows, ${tally.late} late, ${tally.windows} windows, ${tally.deadLetters} dead letters, ${tally.compared} topics run twice`,
+      maintenance
+        ? `maintenance: ${pace}, ${tally.rewrites} rewrites, ${tally.expiries} expiries, ${tally.sweeps} sweeps, ${tally.foreign} changes by others, ${tally.deleted} files deleted`
+        : `simulation: ${pace}, ${tally.late} late, ${tally.windows} windows, ${tally.deadLetters} dead letters, ${tally.compared} topics run twice`,
     )
   }
   return failures.length > 0 ? 1 : 0
