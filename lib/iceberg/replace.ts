@@ -1,5 +1,6 @@
 import { corrupt, refused } from '../errors.ts'
 import type { Objects } from '../ports/objects.ts'
+import { badlyClustered, wideManifests } from './clustering.ts'
 import { countsOf, partitionsOf, type SummaryDelta } from './commit.ts'
 import { CONTENT_DATA, CONTENT_POSITION_DELETES, type DataFile } from './data-file.ts'
 import { ADDED, DELETED, EXISTING, type ManifestEntry } from './manifest.ts'
@@ -91,9 +92,10 @@ export async function replaceFiles(options: ReplaceFiles): Promise<Replaced> {
   }
 }
 
-/** True when a snapshot's small manifests are so many that reading them takes longer than one rewrite is worth. */
-export function manySmallManifests(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
-  return manifests.filter((manifest) => hasLiveFiles(manifest) && isSmall(metadata, manifest)).length >= MANY_SMALL_MANIFESTS
+/** True when a snapshot's small manifests are so many, or its manifests so badly clustered, that readers gain by writing them anew. */
+export function worthMerging(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
+  const living = manifests.filter(hasLiveFiles)
+  return living.filter((manifest) => isSmall(metadata, manifest)).length >= MANY_SMALL_MANIFESTS || badlyClustered(living)
 }
 
 /** Reads the manifests that hold what is removed, and the small ones when they are to be merged. */
@@ -103,8 +105,9 @@ async function readTouched(
   manifests: readonly ManifestFile[],
   { remove, mergeManifests = false }: ReplaceFiles,
 ): Promise<readonly Living[]> {
-  const merge = mergeManifests || manySmallManifests(base, manifests)
-  const wanted = (manifest: ManifestFile) => merge && isSmall(base, manifest)
+  const merge = mergeManifests || worthMerging(base, manifests)
+  const wide = new Set(badlyClustered(manifests) ? wideManifests(manifests) : [])
+  const wanted = (manifest: ManifestFile) => merge && (isSmall(base, manifest) || wide.has(manifest))
   return inParallel(manifests, async (manifest) => {
     if (remove.size === 0 && !wanted(manifest)) return { manifest, entries: undefined }
     const entries = await entriesOf(objects, base, manifest)

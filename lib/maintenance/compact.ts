@@ -1,6 +1,6 @@
 import { changeTable, readTable, type TablePorts } from '../iceberg/change.ts'
 import { currentSnapshot, snapshotById } from '../iceberg/metadata.ts'
-import { manySmallManifests, replaceFiles } from '../iceberg/replace.ts'
+import { replaceFiles, worthMerging } from '../iceberg/replace.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 import { hasLiveFiles, manifestsOf, readSnapshot } from '../iceberg/snapshot.ts'
 import type { CompactPolicy } from '../pipeline/maintenance.ts'
@@ -88,7 +88,7 @@ export async function previewCompaction(
       })),
       targetFileBytes: plan.targetFileBytes,
       manifests: files.manifests.filter(hasLiveFiles).length,
-      manyManifests: manySmallManifests(metadata, files.manifests),
+      manyManifests: worthMerging(metadata, files.manifests),
     }
   })
 }
@@ -197,7 +197,7 @@ export async function mergeManifests(ports: TablePorts, id: TableId, always = fa
     const snapshot = currentSnapshot(metadata)
     const manifests = snapshot === undefined ? [] : (await manifestsOf(objects, snapshot)).filter(hasLiveFiles)
     before ??= manifests.length
-    if (!(manySmallManifests(metadata, manifests) || (always && manifests.length > 1)))
+    if (!(worthMerging(metadata, manifests) || (always && manifests.length > 1)))
       return { verdict: 'Done', result: { before, after: manifests.length } }
     const to = await replaceFiles({
       metadata,
