@@ -450,7 +450,21 @@ export const MUTANTS: readonly Mutant[] = [
         replace: "if (!isKind(error, 'Corrupt') || pointer.version !== undefined) throw error",
       },
     ],
-    seeds: [12, 140, 235],
+    seeds: [99, 436, 454],
+  },
+  {
+    name: 'commits-on-what-expired',
+    rule: '20',
+    without: 'a commit whose base has expired meanwhile is made again on the table as it is',
+    maintenance: true,
+    edits: [
+      {
+        file: 'lib/runtime/apply.ts',
+        find: 'await unlessMoved(runtime.ports.catalog, table, async () => {',
+        replace: 'await unlessMoved({ ...runtime.ports.catalog, load: async () => table.pointer }, table, async () => {',
+      },
+    ],
+    seeds: [99],
   },
   {
     name: 'forgets-marked-snapshots',
@@ -464,7 +478,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '.filter(() => false)',
       },
     ],
-    seeds: [1],
+    seeds: [1, 3, 4],
   },
   {
     name: 'rewrites-what-is-gone',
@@ -485,7 +499,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       { file: 'lib/iceberg/replace.ts', find: "if (operation === 'replace' && before !== after)", replace: 'if (false)' },
     ],
-    seeds: [1],
+    seeds: [11, 13, 23],
   },
   {
     name: 'ignores-new-deletes',
@@ -499,7 +513,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (false)',
       },
     ],
-    seeds: [1],
+    seeds: [107, 336],
   },
   {
     name: 'prepares-on-a-stale-base',
@@ -520,7 +534,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'let unknown = false\n  let first: LoadedTable | undefined',
       },
     ],
-    seeds: [1],
+    seeds: [22, 25, 26],
   },
   {
     name: 'deletes-own-outputs-on-suspicion',
@@ -528,7 +542,7 @@ export const MUTANTS: readonly Mutant[] = [
     without: 'what a rewrite wrote is deleted only when it is certain that no table names it',
     maintenance: true,
     edits: [{ file: 'lib/maintenance/commit-rewrites.ts', find: 'certain = !unknown', replace: 'certain = unknown || true' }],
-    seeds: [1],
+    seeds: [471, 557, 679],
   },
   {
     name: 'forgets-other-snapshots',
@@ -551,7 +565,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'return [...(await reachableFiles(objects, metadata, snapshots))].filter(() => staying.size >= 0)',
       },
     ],
-    seeds: [1],
+    seeds: [3, 4, 5],
   },
   {
     name: 'deletes-by-the-list',
@@ -566,7 +580,7 @@ export const MUTANTS: readonly Mutant[] = [
     for (const { location } of files) await deleteIfPossible(objects, location)`,
       },
     ],
-    seeds: [1],
+    seeds: [3, 4, 5],
   },
   {
     name: 'ignores-fence',
@@ -580,7 +594,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (false) return',
       },
     ],
-    seeds: [1],
+    seeds: [70, 305, 381],
   },
   {
     name: 'sweeps-without-fence',
@@ -604,7 +618,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: '(fenced) => looked(ports, fenced, options, false))',
       },
     ],
-    seeds: [1],
+    seeds: [38],
   },
   {
     name: 'sweeps-by-age',
@@ -618,7 +632,7 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'if (ofCommit !== undefined) return true\n      if (ofCommit !== undefined) return',
       },
     ],
-    seeds: [1],
+    seeds: [7, 16, 25],
   },
   {
     name: 'forgets-metadata-log',
@@ -632,6 +646,6 @@ export const MUTANTS: readonly Mutant[] = [
         replace: 'needed.add(pointer.metadataLocation)',
       },
     ],
-    seeds: [1],
+    seeds: [1, 2, 3],
   },
 ]

@@ -40,8 +40,6 @@ export interface World {
   stop: boolean
   /** A disaster happened: halting is right. */
   halted: boolean
-  /** What else may fail a call once: the next one goes on. */
-  readonly excuses?: (error: unknown) => boolean
 }
 
 export function allPartitions({ workload, broker }: World): Record<string, number[]> {
@@ -77,8 +75,7 @@ export async function invoke(
       kernel.note(`${actor.name} FAILED ${String(error).slice(0, 200)}`)
       // A store that fails or a race that is lost may fail a call. Anything else is an alarm nobody should have heard.
       const expected = isKind(error, 'Unavailable', 'CommitUnknown') || (world.halted && isKind(error, 'Refused', 'Corrupt'))
-      const excused = expected || world.excuses?.(error) === true
-      if (!(error instanceof Violation) && !excused && what !== 'anew')
+      if (!(error instanceof Violation) && !expected && what !== 'anew')
         throw new Violation('UnexpectedError', `${actor.name} threw ${String(error)}`, { cause: error })
       throw error
     }
