@@ -11,6 +11,7 @@ KILL=yes
 FILE_ROUNDS=20
 EVENT_ROUNDS=6
 BROKER_ROUNDS=10
+MAINTENANCE_ROUNDS=1
 PARTITIONS=4
 TOPIC=trades
 while [ $# -gt 0 ]; do
@@ -138,6 +139,12 @@ if [ "$KILL" = yes ]; then
   step "$EVENT_ROUNDS runs from events with redeliveries are killed" node test/services/kill.ts --mode events --rounds "$EVENT_ROUNDS" || true
   step "$BROKER_ROUNDS runs from the broker are killed" node test/services/kill.ts --mode brokers --rounds "$BROKER_ROUNDS" \
     --brokers "$BROKERS" --expected "$WORK/topic.expected" || true
+fi
+
+# Maintained: what other engines read of it, and write meanwhile; and killed beside a run. Budgets on two quiet cores: 75 s and 20 s.
+step 'readers agree on maintained tables, and Spark writes while they are' "$PY" "$SERVICES_SRC/maintain.py" "$WORK" || true
+if [ "$KILL" = yes ]; then
+  step 'maintenance is killed beside a run that is killed' node test/services/kill-maintenance.ts --rounds "$MAINTENANCE_ROUNDS" || true
 fi
 
 # 4. Functions on AWS: adapters and handlers by their own tests, then the topic through the mapping, ingest, commit and Glue.
