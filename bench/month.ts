@@ -102,7 +102,7 @@ async function everyHour(minute: number): Promise<void> {
   await cleanStaging(checkpointAccess(runtime), { nowMs, olderThanMs: 3 * DAY_MS, apply: true })
   for (const { id, policy: each } of tablesOf(plan)) {
     if (hour % 6 === 0) await expireTable(ports, id, each, nowMs, true)
-    if (hour % 24 === 0) await sweepTable(ports, runtime.staging, id, each, nowMs, true)
+    if (hour % 24 === 0) await sweepTable(ports, runtime.staging, id, each, nowMs, true, [])
   }
   if (hour % 6 !== 5) return
   const table = await loaded('raw_trades')

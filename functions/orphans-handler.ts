@@ -1,7 +1,7 @@
 import type { TablePorts } from '../lib/iceberg/change.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import type { Log } from '../lib/ports/log.ts'
-import { sweepTable } from '../lib/runtime/maintain.ts'
+import { sweepTable, tablesOf } from '../lib/runtime/maintain.ts'
 import type { LogsConfig } from './config.ts'
 import { eachTable, sumOf } from './each-table.ts'
 import type { Context, Telling } from './telemetry.ts'
@@ -34,8 +34,10 @@ export function orphansHandler(
   return async (_event: unknown, context: Context): Promise<OrphansSummary> => {
     const startMs = clock.now()
     telemetry.begin(context)
+    // All that the role may see: the catalog may have more, which nothing of ours puts there.
+    const tables = tablesOf(plan).map(({ id }) => id)
     const { done, failed, more } = await eachTable(plan, ports, context, ({ id, policy }) =>
-      sweepTable(ports, staging, id, policy, startMs, true),
+      sweepTable(ports, staging, id, policy, startMs, true, tables),
     )
     const sweeps = done.flatMap((sweep) => sweep ?? [])
     const summary = {

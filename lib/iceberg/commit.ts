@@ -61,6 +61,22 @@ export function withSnapshot({ base, baseLocation, snapshot, properties }: NextM
   }
 }
 
+/** `base` with other table properties and nothing else changed. */
+export function withProperties(
+  base: TableMetadata,
+  baseLocation: string,
+  properties: Readonly<Record<string, string>>,
+  nowMs: number,
+): TableMetadata {
+  const all = { ...base.properties, ...properties }
+  return {
+    ...base,
+    'last-updated-ms': nextTimestamp(base, nowMs),
+    properties: all,
+    'metadata-log': metadataLogOf(base, baseLocation, all),
+  }
+}
+
 /** The log of a metadata file that replaces `base`, which was read from `baseLocation`; `properties` are the new file's. */
 export function metadataLogOf(
   base: TableMetadata,

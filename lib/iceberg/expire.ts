@@ -92,7 +92,7 @@ function keptOfBranch(
 
 /**
  * `base` without what expires. The history keeps the entries of snapshots that stay, also before ones that go: an older time then means
- * the last snapshot there still is from before it (docs/decisions). Snapshots that stay name parents that may be gone.
+ * the last snapshot there still is from before it (docs/decisions/0039). Snapshots that stay name parents that may be gone.
  */
 export function withoutSnapshots(
   base: TableMetadata,
@@ -112,21 +112,5 @@ export function withoutSnapshots(
     refs: Object.fromEntries(Object.entries(base.refs).filter(([name]) => !refs.includes(name))),
     ...(statistics === undefined ? {} : { statistics: statistics.filter(stays) }),
     ...(partitionStatistics === undefined ? {} : { 'partition-statistics': partitionStatistics.filter(stays) }),
-  }
-}
-
-/** `base` with other table properties and nothing else changed. */
-export function withProperties(
-  base: TableMetadata,
-  baseLocation: string,
-  properties: Readonly<Record<string, string>>,
-  nowMs: number,
-): TableMetadata {
-  const all = { ...base.properties, ...properties }
-  return {
-    ...base,
-    'last-updated-ms': nextTimestamp(base, nowMs),
-    properties: all,
-    'metadata-log': metadataLogOf(base, baseLocation, all),
   }
 }

@@ -1,10 +1,10 @@
-import { refused } from '../errors.ts'
+import { isKind, refused } from '../errors.ts'
 import { changeTable, deleteIfPossible, readTable, type TablePorts } from '../iceberg/change.ts'
-import { withProperties } from '../iceberg/expire.ts'
+import { withProperties } from '../iceberg/commit.ts'
 import { serializeMetadata } from '../iceberg/metadata.ts'
-import { metadataLocation, nextVersion, objectLocation } from '../iceberg/paths.ts'
+import { dataDir, metadataDir, metadataLocation, nextVersion, objectLocation } from '../iceberg/paths.ts'
 import { reachableFiles, reachableMetadata } from '../iceberg/reachable.ts'
-import type { LoadedTable } from '../iceberg/scan.ts'
+import { type LoadedTable, loadTable } from '../iceberg/scan.ts'
 import { inParallel } from '../iceberg/snapshot.ts'
 import type { OrphanPolicy } from '../pipeline/maintenance.ts'
 import type { TableId } from '../ports/catalog.ts'
@@ -13,7 +13,7 @@ import { decideDataFile, type TableStand } from '../protocol/cleaning.ts'
 import { markersOf } from '../protocol/marker.ts'
 import { parseCompactFileName, parseDataFileName } from '../protocol/names.ts'
 import { FENCE_PROPERTY, fenceOf } from './fence.ts'
-import { isList, type ListedFile, readLists, writeList } from './lists.ts'
+import { isList, readLists, writeList } from './lists.ts'
 import { assertOwnsFiles } from './owns-files.ts'
 import { assertOneSpelling } from './spelling.ts'
 
@@ -30,18 +30,24 @@ export interface OrphanOptions extends OrphanPolicy {
   readonly nowMs: number
   readonly apply: boolean
   readonly logsOf: LogsOf
+  /** Tables that may have put their files below this one's location: it then refuses. */
+  readonly others: readonly TableId[]
 }
 
 export interface OrphanReport {
   /** Files below the table's location, and of these the ones that some snapshot or the metadata log needs. */
   readonly listed: number
   readonly needed: number
+  /** Hidden files, and lists of earlier sweeps and expiries: nobody's orphans. */
+  readonly own: number
+  /** Nobody's, but too young to tell. */
+  readonly young: number
   /** Found now and put on a list; with `apply` false: to be. Oldest first. */
   readonly found: readonly OrphanFile[]
   /** On a list from before that waits. */
   readonly waiting: number
   /** From lists whose time has come: deleted, or with `apply` false to be. */
-  readonly deleted: readonly ListedFile[]
+  readonly deleted: readonly OrphanFile[]
   /** Of these, ones that the store would not delete now: the next sweep tries again. */
   readonly left: number
   /** Data files of commits whose fate the logs do not tell. */
@@ -67,11 +73,12 @@ export async function sweepOrphans(ports: TablePorts, id: TableId, options: Orph
   const doing = 'look for orphans of'
   const table = await readTable(ports, id, doing, async (one) => one)
   assertOwnsFiles(table)
+  await assertAlone(ports, table, options.others)
   // Lists first: what is on one that this sweep does not see is found again, and listed twice.
   const lists = [...(await readLists(objects, table.metadata, 'quarantine'))]
   const listed: ObjectInfo[] = []
   for await (const info of objects.list(`${objectLocation(table.metadata.location)}/`)) listed.push(info)
-  const sweep = await readTable(ports, id, doing, (now) => looked(ports, now, options, false))
+  const sweep = await readTable(ports, id, doing, (now) => looked(ports, now, options, fenceOf(now.metadata) + 1))
   assertOneSpelling(id, sweep.needed, listed)
 
   const known = new Set(lists.flatMap(({ files }) => files.map(({ location }) => location)))
@@ -94,12 +101,14 @@ export async function sweepOrphans(ports: TablePorts, id: TableId, options: Orph
   const report = {
     listed: listed.length,
     needed: listed.filter(({ location }) => sweep.needed.has(location)).length,
+    own: listed.filter(({ location }) => !sweep.needed.has(location) && !isFile(table, location)).length,
+    young: fresh.length - old.length,
     found,
     waiting,
     undecided: old.length - found.length,
   }
-  const wanted = new Map(due.flatMap(({ files }) => files.map((file) => [file.location, file])))
-  const candidates = [...wanted.values()].filter(({ location }) => there.has(location))
+  const wanted = new Set(due.flatMap(({ files }) => files.map(({ location }) => location)))
+  const candidates = [...wanted].flatMap((location) => there.get(location) ?? [])
   if (!apply) return { ...report, deleted: candidates.filter(({ location }) => sweep.mayGo(location)), left: 0 }
   if (due.length === 0) return { ...report, deleted: [], left: 0 }
   const { deleted, left } = await deleteAll(ports, id, options, candidates)
@@ -113,12 +122,17 @@ interface Sweep {
   mayGo(location: string): boolean
 }
 
-/** What a table needs as it is loaded, and which of the rest may go. */
+/**
+ * What a table needs as it is loaded, and which of the rest may go.
+ *
+ * @param fence files of compactions from before it are dead; those of the fence in force may be committed yet, and wait on a list
+ * until it is raised
+ */
 async function looked(
   { objects }: TablePorts,
   { id, metadata, pointer }: LoadedTable,
   { logsOf }: OrphanOptions,
-  fenced: boolean,
+  fence: number,
 ): Promise<Sweep> {
   const stands: (TableStand | undefined)[] = []
   for (const [pipeline, { incarnation, n }] of Object.entries(markersOf(metadata.properties))) {
@@ -129,15 +143,13 @@ async function looked(
   const stand = stands.length === 1 ? stands[0] : undefined
   const needed = new Set(await reachableFiles(objects, metadata))
   for (const location of reachableMetadata(metadata, pointer.metadataLocation)) needed.add(location)
-  const fence = fenceOf(metadata)
   return {
     needed,
     mayGo(location) {
       const ofCommit = parseDataFileName(location)
       if (ofCommit !== undefined) return stand !== undefined && decideDataFile(ofCommit.n, stand).verdict === 'Dead'
       const ofRewrite = parseCompactFileName(location)
-      // One of this very fence may be committed yet; on a list it waits until the fence is raised.
-      return ofRewrite === undefined || ofRewrite.fence < fence + Number(!fenced)
+      return ofRewrite === undefined || ofRewrite.fence < fence
     },
   }
 }
@@ -153,8 +165,8 @@ async function deleteAll(
   ports: TablePorts,
   id: TableId,
   options: OrphanOptions,
-  candidates: readonly ListedFile[],
-): Promise<{ readonly deleted: readonly ListedFile[]; readonly left: number }> {
+  candidates: readonly OrphanFile[],
+): Promise<{ readonly deleted: readonly OrphanFile[]; readonly left: number }> {
   if (candidates.length === 0) return { deleted: [], left: 0 }
   const { objects, random, clock } = ports
   const doing = 'raise the fence of'
@@ -166,22 +178,42 @@ async function deleteAll(
     return { verdict: 'Swap', to: { location, metadata }, result: undefined }
   })
   // Judged by what the table is since: whatever is committed after the fence was prepared after it, from files that are not candidates.
-  const sweep = await readTable(ports, id, doing, (fenced) => looked(ports, fenced, options, true))
+  const sweep = await readTable(ports, id, doing, (fenced) => looked(ports, fenced, options, fenceOf(fenced.metadata)))
   const dead = candidates.filter(({ location }) => !sweep.needed.has(location) && sweep.mayGo(location))
   const gone = await inParallel(dead, ({ location }) => deleteIfPossible(objects, location))
   const deleted = dead.filter((_, i) => gone[i])
   return { deleted, left: dead.length - deleted.length }
 }
 
-/** Throws `Refused` when another table of the catalog lies inside this one's location: its files would look like orphans. */
-export async function assertAlone(ports: TablePorts, { id, metadata }: LoadedTable): Promise<void> {
+/**
+ * Throws `Refused` when another table has its files, or some of them, inside this one's location: they would look like orphans. Of a table that
+ * cannot be read only the place of its metadata is known.
+ */
+async function assertAlone(ports: TablePorts, { id, metadata }: LoadedTable, others: readonly TableId[]): Promise<void> {
   const inside = `${objectLocation(metadata.location)}/`
-  for (const other of await ports.catalog.list()) {
+  for (const other of others) {
     if (other.namespace === id.namespace && other.name === id.name) continue
-    const at = (await ports.catalog.load(other))?.metadataLocation
-    if (at === undefined || !objectLocation(at).startsWith(inside)) continue
+    const dir = (await directoriesOf(ports, other)).find((one) => `${objectLocation(one)}/`.startsWith(inside))
+    if (dir === undefined) continue
     throw refused(
-      `Cannot look for orphans of table ${id.namespace}.${id.name}: expected its location ${metadata.location} to hold no other table, found ${other.namespace}.${other.name} in it. Move one of them.`,
+      `Cannot look for orphans of table ${id.namespace}.${id.name}: expected its location ${metadata.location} to hold no other table's files, found those of ${other.namespace}.${other.name} at ${dir}. Move one of them.`,
     )
   }
+}
+
+/** Where a table's writers may put files, by any engine's properties. */
+async function directoriesOf({ catalog, objects }: TablePorts, id: TableId): Promise<readonly string[]> {
+  const readable = <T>(promise: Promise<T>): Promise<T | undefined> =>
+    promise.catch((error: unknown) => {
+      if (!isKind(error, 'Refused', 'Corrupt')) throw error
+      return undefined
+    })
+  const at = (await readable(catalog.load(id)))?.metadataLocation
+  if (at === undefined) return []
+  const dirs = [at.slice(0, at.lastIndexOf('/'))]
+  const table = await readable(loadTable(catalog, objects, id))
+  if (table === undefined) return dirs
+  const { properties, location } = table.metadata
+  const paths = ['write.folder-storage.path', 'write.object-storage.path'].flatMap((name) => properties[name] ?? [])
+  return [...dirs, location, dataDir(table.metadata), metadataDir(table.metadata), ...paths]
 }

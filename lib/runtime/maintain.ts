@@ -64,7 +64,11 @@ export async function expireTable(
   }
 }
 
-/** Sweeps a table of orphans, as its policy says; undefined where that says never. */
+/**
+ * Sweeps a table of orphans, as its policy says; undefined where that says never.
+ *
+ * @param others tables whose files must not lie in it
+ */
 export async function sweepTable(
   ports: TablePorts & { readonly log: Log },
   staging: string,
@@ -72,9 +76,10 @@ export async function sweepTable(
   policy: MaintenancePlan,
   nowMs: number,
   apply: boolean,
+  others: readonly TableId[],
 ): Promise<OrphanReport | undefined> {
   if (policy.orphans === undefined) return undefined
-  return sweepOrphans(ports, id, { ...policy.orphans, nowMs, apply, logsOf: logsAt(ports, staging) })
+  return sweepOrphans(ports, id, { ...policy.orphans, nowMs, apply, logsOf: logsAt(ports, staging), others })
 }
 
 /** Asks the checkpoint logs where a table stands. Where there is no such log, nothing is known. */

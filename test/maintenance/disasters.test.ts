@@ -52,7 +52,14 @@ function racing<P extends object, K extends keyof P>(
 describe('known disasters', () => {
   describe('cleanup racing a slow commit', () => {
     const sweepAll = async (w: World) => {
-      const options = { olderThanMs: 0, quarantineMs: 0, nowMs: LATER, apply: true, logsOf: logsAt(w.ports, 'memory://staging/') }
+      const options = {
+        olderThanMs: 0,
+        quarantineMs: 0,
+        nowMs: LATER,
+        apply: true,
+        logsOf: logsAt(w.ports, 'memory://staging/'),
+        others: [],
+      }
       await sweepOrphans(w.ports, RAW, options)
       await sweepOrphans(w.ports, RAW, options)
     }
@@ -180,7 +187,14 @@ describe('known disasters', () => {
       'swap',
       () => true,
       async () => {
-        const options = { olderThanMs: 0, quarantineMs: 0, nowMs: t.now(), apply: true, logsOf: async () => undefined }
+        const options = {
+          olderThanMs: 0,
+          quarantineMs: 0,
+          nowMs: t.now(),
+          apply: true,
+          logsOf: async () => undefined,
+          others: [],
+        }
         const { deleted } = await sweepOrphans(t.ports, t.id, options)
         expect(deleted.filter(({ location }) => location.includes('/compact-'))).toHaveLength(1)
       },

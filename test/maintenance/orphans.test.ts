@@ -1,22 +1,25 @@
 import { describe, expect, it } from 'vitest'
 import { changeTable } from '../../lib/iceberg/change.ts'
+import { createTable, newTable } from '../../lib/iceberg/create.ts'
 import { replaceFiles } from '../../lib/iceberg/replace.ts'
 import { expireSnapshots } from '../../lib/maintenance/expire.ts'
-import { assertAlone, type OrphanOptions, sweepOrphans } from '../../lib/maintenance/orphans.ts'
+import { type OrphanOptions, sweepOrphans } from '../../lib/maintenance/orphans.ts'
 import { compactFileName, dataFileName } from '../../lib/protocol/names.ts'
+import { tradesPlan } from '../iceberg/fixtures.ts'
 import { DAY, rowsOf, START, type TableWorld, tableWorld } from './world.ts'
 
 const ROOT = 'memory://w/trades/raw_trades'
 const UUID = '00000000-1111-4222-8333-444444444444'
 const marker = (n: number) => ({ 'frazil.trades.marker': `i1:${n}` })
 
-const sweep = (world: TableWorld, options: Partial<OrphanOptions> = {}) =>
+const sweep = async (world: TableWorld, options: Partial<OrphanOptions> = {}) =>
   sweepOrphans(world.ports, world.id, {
     olderThanMs: 3 * DAY,
     quarantineMs: DAY,
     nowMs: world.now(),
     apply: true,
     logsOf: async () => undefined,
+    others: await world.ports.catalog.list(),
     ...options,
   })
 const stray = async (world: TableWorld, name: string) => {
@@ -31,7 +34,7 @@ describe('orphans', () => {
     const world = await tableWorld()
     await world.commits(rowsOf(0, 3))
     const there = await stray(world, 'data/lost.parquet')
-    expect(await sweep(world)).toMatchObject({ found: [], needed: 5, listed: 6 })
+    expect(await sweep(world)).toMatchObject({ found: [], needed: 5, listed: 6, young: 1, own: 0 })
     world.at(START + 3 * DAY)
     expect(names((await sweep(world)).found)).toEqual(['data/lost.parquet'])
     expect(await world.locations()).toContain(there)
@@ -107,13 +110,23 @@ describe('orphans', () => {
     expect(await world.locations()).toContain(file.filePath)
   })
 
+  it('are not looked for where another table puts its data', async () => {
+    const world = await tableWorld()
+    const { objects, catalog, random } = world.ports
+    const properties = { 'write.data.path': `${ROOT}/elsewhere` }
+    const location = 'memory://w/trades/agg'
+    const metadata = newTable({ uuid: UUID, location, plan: tradesPlan, properties, nowMs: START })
+    await createTable({ catalog, objects, random, id: { namespace: 'trades', name: 'agg' }, metadata })
+    await expect(sweep(world)).rejects.toThrow(`found those of trades.agg at ${ROOT}/elsewhere`)
+  })
+
   it('are not looked for where another table lies inside', async () => {
     const world = await tableWorld({ location: 'memory://w/trades' })
     await world.ports.catalog.create({ namespace: 'trades', name: 'inner' }, 'memory://w/trades/inner/metadata/0.json', {
       location: 'memory://w/trades/inner',
       columns: [],
     })
-    await expect(assertAlone(world.ports, await world.load())).rejects.toThrow('found trades.inner in it')
+    await expect(sweep(world)).rejects.toThrow('found those of trades.inner at memory://w/trades/inner/metadata')
   })
 })
 

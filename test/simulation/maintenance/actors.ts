@@ -145,6 +145,7 @@ async function doChore(
           nowMs: ports.clock.now(),
           apply: true,
           logsOf: logsAt(ports, STAGING),
+          others: [],
         }),
       )
       return
