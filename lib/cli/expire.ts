@@ -1,12 +1,14 @@
-import { refused, usage } from '../errors.ts'
+import { usage } from '../errors.ts'
 import { decideExpire } from '../iceberg/expire.ts'
 import { defaultSpec } from '../iceberg/metadata.ts'
 import { loadTable } from '../iceberg/scan.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/types.ts'
 import { type ExpireReport, expireSnapshots, newestOfMarkers } from '../maintenance/expire.ts'
+import { isTimeTransform } from '../maintenance/file-times.ts'
 import { assertOwnsFiles } from '../maintenance/owns-files.ts'
 import { dropOldPartitions, type RetentionReport } from '../maintenance/retention.ts'
-import { DEFAULT_MAINTENANCE, type ExpirePolicy, type RetentionPolicy } from '../pipeline/maintenance.ts'
+import { expiryOf } from '../maintenance/table-policy.ts'
+import type { ExpirePolicy, RetentionPolicy } from '../pipeline/maintenance.ts'
 import { parseAge, parseCount, shownAge, shownWarehouse, warehouseOf } from './arguments.ts'
 import { counted, shownBytes, shownCount, shownMillis } from './format.ts'
 import { jsonLine } from './json-integers.ts'
@@ -32,12 +34,11 @@ interface Expiry {
   /** Those that go, oldest first. */
   readonly going: readonly Snapshot[]
   readonly oldestKept: Snapshot | undefined
+  /** Something stays for a pipeline's marker alone. */
+  readonly keptForMarker: boolean
   readonly report: ExpireReport
 }
 
-/** What Iceberg calls `older-than` and `retain-last` in a table's own properties. */
-const MAX_AGE_PROPERTY = 'history.expire.max-snapshot-age-ms'
-const MIN_KEPT_PROPERTY = 'history.expire.min-snapshots-to-keep'
 /** Iceberg reads counts as Java's int. */
 const MAX_INT = 2 ** 31 - 1
 /** A partition that may still be written is not old. */
@@ -83,49 +84,26 @@ async function expired(open: OpenTable, given: Given, apply: boolean): Promise<E
   const { id } = open.table
   const name = shownName(open)
   assertOwnsFiles(open.table)
-  const policy = policyOf(name, open.table.metadata, given)
+  const { keepMs, retainLast, thin, thinAfterMs } = given
+  const policy = expiryOf(open.table, { keepMs, retainLast, thinAfterMs: thin && thinAfterMs })
   const nowMs = ports.clock.now()
   const retention = given.rowsMs === undefined ? undefined : retentionOf(name, open.table.metadata, given.rowsMs)
   const rows = retention === undefined ? undefined : await dropOldPartitions(ports, id, retention, nowMs, apply)
   const { metadata } = (await loadTable(ports.catalog, ports.objects, id)) ?? open.table
-  const going = decideExpire(metadata, { ...policy, nowMs, keep: newestOfMarkers(metadata) }).snapshots
+  const goingBut = (keep: ReadonlySet<bigint>) => decideExpire(metadata, { ...policy, nowMs, keep }).snapshots
+  const going = goingBut(newestOfMarkers(metadata))
+  const keptForMarker = going.length < goingBut(new Set()).length
   const stay = metadata.snapshots.filter((snapshot) => !going.includes(snapshot))
   const report = await expireSnapshots(ports, id, policy, nowMs, apply)
-  return { table: name, policy, rows, going: going.toSorted(byTime), oldestKept: stay.toSorted(byTime)[0], report }
+  const oldestKept = stay.toSorted(byTime)[0]
+  return { table: name, policy, rows, going: going.toSorted(byTime), oldestKept, keptForMarker, report }
 }
 
 const byTime = (a: Snapshot, b: Snapshot) => a['timestamp-ms'] - b['timestamp-ms']
 
-/** Flags, else what the table says itself, else the defaults. */
-function policyOf(name: string, metadata: TableMetadata, { keepMs, retainLast, thinAfterMs, thin }: Given): ExpirePolicy {
-  const defaults = DEFAULT_MAINTENANCE.expire
-  const itsAge = keepMs === undefined ? wholeProperty(name, metadata, MAX_AGE_PROPERTY, '--older-than') : undefined
-  const itsLeast = retainLast === undefined ? wholeProperty(name, metadata, MIN_KEPT_PROPERTY, '--retain-last') : undefined
-  // Who gave the table an age of its own meant all of its snapshots.
-  const byDefault = itsAge === undefined ? defaults.thinAfterMs : undefined
-  return {
-    keepMs: keepMs ?? itsAge ?? defaults.keepMs,
-    retainLast: retainLast ?? itsLeast ?? defaults.retainLast,
-    thinAfterMs: thin ? (thinAfterMs ?? byDefault) : undefined,
-  }
-}
-
-/** What deletes is not guessed: a value that cannot be read is refused. */
-function wholeProperty(name: string, { properties }: TableMetadata, key: string, option: string): number | undefined {
-  const text = properties[key]
-  if (text === undefined) return undefined
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (value >= 1) return value
-  throw refused(
-    `Cannot expire snapshots of table ${name}: expected its property ${key} to be a whole number from 1, found '${text}'. Set it right, or give ${option}.`,
-  )
-}
-
-const TIME_TRANSFORMS = ['year', 'month', 'day', 'hour']
-
 /** By the one column that the table is partitioned by in time. */
 function retentionOf(name: string, metadata: TableMetadata, keepMs: number): RetentionPolicy {
-  const times = defaultSpec(metadata).fields.filter(({ transform }) => TIME_TRANSFORMS.includes(transform))
+  const times = defaultSpec(metadata).fields.filter(({ transform }) => isTimeTransform(transform))
   const sources = [...new Set(times.map((field) => field['source-id']))]
   const columns = sources.map((id) => metadata.schemas.flatMap(({ fields }) => fields).findLast((field) => field.id === id)?.name)
   const [column, other] = columns
@@ -174,15 +152,16 @@ function rowsText({ partitions, files, bytes }: RetentionReport): string {
   return `${named}: ${counted(partitions.length, 'partition')}, ${counted(files, 'file')}, ${shownBytes(bytes)}`
 }
 
-function notesOf({ policy, rows, oldestKept, report }: Expiry, apply: boolean): readonly string[] {
+function notesOf({ policy, rows, oldestKept, keptForMarker, report }: Expiry, apply: boolean): readonly string[] {
   const { keepMs, retainLast, thinAfterMs } = policy
   const thinned =
     thinAfterMs === undefined || thinAfterMs >= keepMs ? '' : `, of those older than ${shownAge(thinAfterMs)} one an hour`
+  const marked = keptForMarker ? ", and the newest with a pipeline's marker" : ''
   const oldest = oldestKept === undefined ? '' : `, the oldest of ${shownMillis(oldestKept['timestamp-ms'])}`
   const droppedRows = (rows?.files ?? 0) > 0
   const nothing = !droppedRows && report.expired === 0 && report.refs.length === 0
   return [
-    `Kept: the last ${shownCount(retainLast)}, and those younger than ${shownAge(keepMs)}${thinned}: ${counted(report.kept, 'snapshot')}${oldest}.`,
+    `Kept: the last ${shownCount(retainLast)}, and those younger than ${shownAge(keepMs)}${thinned}${marked}: ${counted(report.kept, 'snapshot')}${oldest}.`,
     ...(droppedRows ? ['The files of dropped rows go when the last snapshot with them does.'] : []),
     ...(report.left > 0 ? [`${counted(report.left, 'file')} could not be deleted just now: run it again.`] : []),
     ...(apply || nothing ? [] : [NOTHING_WRITTEN]),

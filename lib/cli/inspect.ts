@@ -4,6 +4,7 @@ import type { LoadedTable } from '../iceberg/scan.ts'
 import type { PartitionSpec, SortOrder, TableMetadata } from '../iceberg/types.ts'
 import { adviceOf, type Finding } from '../maintenance/advice.ts'
 import { healthOf, type TableHealth } from '../maintenance/health.ts'
+import { expiryOf } from '../maintenance/table-policy.ts'
 import { DEFAULT_MAINTENANCE } from '../pipeline/maintenance.ts'
 import { type WarehouseFlags, warehouseOf } from './arguments.ts'
 import { shownMillis } from './format.ts'
@@ -86,7 +87,7 @@ async function inspectionOf({ table, warehouse }: OpenTable, logsAtHand: boolean
   const metadataBytes = (await objects.size(objectLocation(pointer.metadataLocation))) ?? 0
   const health = await healthOf(objects, metadata, {
     metadataBytes,
-    policy: DEFAULT_MAINTENANCE,
+    policy: { ...DEFAULT_MAINTENANCE, expire: expiryOf(table) },
     nowMs: clock.now(),
     lastCheckpoints,
   })

@@ -14,7 +14,7 @@ import type { TableMetadata } from './types.ts'
 /** Iceberg's default of `commit.manifest.target-size-bytes`. */
 const MANIFEST_TARGET_BYTES = 8 << 20
 /** Manifests below half of the target are merged once there are so many; Iceberg's own appends merge at 100. */
-export const MANY_SMALL_MANIFESTS = 50
+const MANY_SMALL_MANIFESTS = 50
 
 export interface ReplaceFiles extends SnapshotOptions {
   /** Spec, snapshot summary `operation`: `replace` keeps the rows as they are, `delete` only removes files. */
@@ -95,7 +95,7 @@ export async function replaceFiles(options: ReplaceFiles): Promise<Replaced> {
 /** True when a snapshot's small manifests are so many, or its manifests so badly clustered, that readers gain by writing them anew. */
 export function worthMerging(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
   const living = manifests.filter(hasLiveFiles)
-  return living.filter((manifest) => isSmall(metadata, manifest)).length >= MANY_SMALL_MANIFESTS || badlyClustered(living)
+  return living.filter((manifest) => isSmallManifest(metadata, manifest)).length >= MANY_SMALL_MANIFESTS || badlyClustered(living)
 }
 
 /** Reads the manifests that hold what is removed, and the small ones when they are to be merged. */
@@ -107,7 +107,7 @@ async function readTouched(
 ): Promise<readonly Living[]> {
   const merge = mergeManifests || worthMerging(base, manifests)
   const wide = new Set(badlyClustered(manifests) ? wideManifests(manifests) : [])
-  const wanted = (manifest: ManifestFile) => merge && (isSmall(base, manifest) || wide.has(manifest))
+  const wanted = (manifest: ManifestFile) => merge && (isSmallManifest(base, manifest) || wide.has(manifest))
   return inParallel(manifests, async (manifest) => {
     if (remove.size === 0 && !wanted(manifest)) return { manifest, entries: undefined }
     const entries = await entriesOf(objects, base, manifest)
@@ -116,7 +116,9 @@ async function readTouched(
   })
 }
 
-const isSmall = (base: TableMetadata, { sizeBytes }: ManifestFile): boolean => sizeBytes < manifestTargetBytes(base) / 2
+/** Below half of the size that the table's manifests should have. */
+export const isSmallManifest = (base: TableMetadata, { sizeBytes }: ManifestFile): boolean =>
+  sizeBytes < manifestTargetBytes(base) / 2
 
 function manifestTargetBytes({ properties }: TableMetadata): number {
   const bytes = Number(properties['commit.manifest.target-size-bytes'] ?? MANIFEST_TARGET_BYTES)

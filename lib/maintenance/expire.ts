@@ -40,7 +40,8 @@ export async function expireSnapshots(
   apply: boolean,
 ): Promise<ExpireReport> {
   const { objects, random, clock } = ports
-  const report = await changeTable<Omit<ExpireReport, 'left'>>(ports, id, 'expire snapshots of', async (table) => {
+  let tried: Omit<ExpireReport, 'left'> | undefined
+  const report = await changeTable<Omit<ExpireReport, 'left'>>(ports, id, 'expire snapshots of', async (table, { unknown }) => {
     const { metadata } = table
     assertOwnsFiles(table)
     const going = decideExpire(metadata, { ...policy, nowMs, keep: newestOfMarkers(metadata) })
@@ -48,7 +49,8 @@ export async function expireSnapshots(
     const expired = going.snapshots.length
     const kept = metadata.snapshots.length - expired
     const result = { expired, kept, refs: going.refs, files: doomed.length }
-    if (!apply || (expired === 0 && going.refs.length === 0)) return { verdict: 'Done', result }
+    if (!apply || (expired === 0 && going.refs.length === 0)) return { verdict: 'Done', result: (unknown && tried) || result }
+    tried = result
     const files = doomed.map((location) => ({ location, sizeBytes: null }))
     await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })
     return { verdict: 'Swap', to: await prepared(ports, table, going), result }

@@ -22,4 +22,7 @@ export function fileTimes(metadata: TableMetadata): (file: ScanFile) => number {
 
 /** Whether a spec partitions by time, so that its partitions are done at some point and then get no more files. */
 export const isByTime = (spec: PartitionSpec | undefined): boolean =>
-  spec?.fields.some(({ transform }) => ['year', 'month', 'day', 'hour'].includes(transform)) ?? false
+  spec?.fields.some(({ transform }) => isTimeTransform(transform)) ?? false
+
+/** Spec, "Partition Transforms". */
+export const isTimeTransform = (transform: string): boolean => ['year', 'month', 'day', 'hour'].includes(transform)

@@ -1,6 +1,7 @@
 import { countsOf, type FileCounts, NONE, partitionOf } from '../iceberg/commit.ts'
 import type { ManifestFile } from '../iceberg/manifest-list.ts'
 import { defaultSortOrder } from '../iceberg/metadata.ts'
+import { isSmallManifest } from '../iceberg/replace.ts'
 import { hasLiveFiles, readSnapshot, type ScanFile, type SnapshotFiles } from '../iceberg/snapshot.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import { DEFAULT_MAINTENANCE, type MaintenancePlan } from '../pipeline/maintenance.ts'
@@ -9,16 +10,10 @@ import { markersOf } from '../protocol/marker.ts'
 import { fenceOf } from './fence.ts'
 import { fileTimes } from './file-times.ts'
 import { partitionText } from './partition-text.ts'
-import { type CompactionLimits, planCompaction, targetFileBytes } from './plan-compaction.ts'
+import { type CompactionLimits, MIN_FILE_SHARE, planCompaction, targetFileBytes } from './plan-compaction.ts'
 import { snapshotsDue } from './snapshots-due.ts'
 
 const MB = 1 << 20
-/** Iceberg's default of `commit.manifest.target-size-bytes`. */
-const DEFAULT_TARGET_MANIFEST_BYTES = 8 * MB
-/** A file below this share of its target is small: Iceberg's `min-file-size-bytes` of a rewrite. */
-export const SMALL_SHARE = 0.75
-/** A manifest below this share of its target is small: what a rewrite merges once there are many. */
-export const SMALL_MANIFEST_SHARE = 0.5
 /** Upper bounds of the histogram's buckets, bytes; a last bucket has what is larger. */
 export const HISTOGRAM_BOUNDS_BYTES: readonly number[] = [8 * MB, 32 * MB, 128 * MB, 512 * MB]
 
@@ -29,7 +24,7 @@ export interface PartitionHealth {
   /** As its folder is named; empty for an unpartitioned table. */
   readonly partition: string
   readonly data: FileCounts
-  /** Files below `SMALL_SHARE` of the target. */
+  /** Files below `MIN_FILE_SHARE` of the target. */
   readonly small: FileCounts
   /** What a compaction would rewrite now. */
   readonly compactable: FileCounts
@@ -43,7 +38,7 @@ export interface PartitionHealth {
 export interface ManifestsHealth {
   readonly count: number
   readonly bytes: number
-  /** Below `SMALL_MANIFEST_SHARE` of `commit.manifest.target-size-bytes`. */
+  /** Below half of `commit.manifest.target-size-bytes`: what a rewrite merges once there are many. */
   readonly small: { readonly count: number; readonly bytes: number }
 }
 
@@ -80,7 +75,7 @@ export interface TableHealth {
   readonly atMs: number
   readonly data: FileCounts
   readonly targetFileBytes: number
-  /** Below `SMALL_SHARE` of the target; those of partitions that still collect are among them. */
+  /** Below `MIN_FILE_SHARE` of the target; those of partitions that still collect are among them. */
   readonly small: FileCounts
   /** What a compaction would rewrite now: only what is cold. */
   readonly compactable: FileCounts
@@ -145,7 +140,7 @@ export async function healthOf(objects: Objects, metadata: TableMetadata, option
       oldestDueMs: oldest(due),
     },
     refs: Object.keys(metadata.refs).length,
-    manifests: manifestsHealth(files.manifests, metadata.properties),
+    manifests: manifestsHealth(metadata, files.manifests),
     metadataBytes: options.metadataBytes,
     metadataLog: metadata['metadata-log'].length,
     statisticsFiles: (metadata.statistics?.length ?? 0) + (metadata['partition-statistics']?.length ?? 0),
@@ -198,7 +193,7 @@ function partitionsOf(
     return {
       partition: partitionText(metadata, file.specId, file.partition),
       data: counted(group.data),
-      small: counted(group.data.filter((one) => one.file.sizeBytes < target * SMALL_SHARE)),
+      small: counted(group.data.filter((one) => one.file.sizeBytes < target * MIN_FILE_SHARE)),
       compactable: compactable.get(key) ?? NONE,
       deletes: counted(group.deletes),
       lastAddedMs: all.reduce((last, one) => Math.max(last, timeOf(one)), 0),
@@ -215,14 +210,14 @@ function histogramOf(files: readonly ScanFile[]): readonly FileCounts[] {
   return buckets.map(counted)
 }
 
-function manifestsHealth(manifests: readonly ManifestFile[], properties: TableMetadata['properties']): ManifestsHealth {
-  const target = sizeProperty(properties['commit.manifest.target-size-bytes']) ?? DEFAULT_TARGET_MANIFEST_BYTES
-  const sizes = manifests.filter(hasLiveFiles).map(({ sizeBytes }) => sizeBytes)
-  const summed = (some: readonly number[]) => ({ count: some.length, bytes: some.reduce((sum, bytes) => sum + bytes, 0) })
-  return { ...summed(sizes), small: summed(sizes.filter((bytes) => bytes < target * SMALL_MANIFEST_SHARE)) }
+function manifestsHealth(metadata: TableMetadata, manifests: readonly ManifestFile[]): ManifestsHealth {
+  const living = manifests.filter(hasLiveFiles)
+  const summed = (some: readonly ManifestFile[]) => ({
+    count: some.length,
+    bytes: some.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  })
+  return { ...summed(living), small: summed(living.filter((manifest) => isSmallManifest(metadata, manifest))) }
 }
-
-const sizeProperty = (text: string | undefined) => (/^[1-9]\d{0,14}$/.test(text ?? '') ? Number(text) : undefined)
 
 const counted = (files: readonly ScanFile[]): FileCounts => countsOf(files.map(({ file }) => file))
 

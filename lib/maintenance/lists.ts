@@ -1,4 +1,3 @@
-import { corrupt, isKind } from '../errors.ts'
 import { metadataDir } from '../iceberg/paths.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import type { Objects } from '../ports/objects.ts'
@@ -47,27 +46,27 @@ export async function writeList(
   return location
 }
 
-/** All lists of a kind, oldest first. One that goes while it is read was done by somebody else. */
+/**
+ * All lists of a kind, oldest first. One that goes while it is read was done by somebody else; one that cannot be read names nothing, and
+ * goes as any other whose files are gone: it was only a hint.
+ */
 export async function readLists(objects: Objects, metadata: TableMetadata, kind: ListKind): Promise<readonly StoredList[]> {
   const lists: StoredList[] = []
-  for await (const { location } of objects.list(prefixOf(metadata, kind))) {
+  for await (const { location, modifiedMs } of objects.list(prefixOf(metadata, kind))) {
     const bytes = await objects.get(location)
-    if (bytes !== undefined) lists.push({ ...parsed(bytes, location), location })
+    if (bytes !== undefined) lists.push({ ...(parsed(bytes) ?? { v: 1, atMs: modifiedMs, files: [] }), location })
   }
   return lists.sort((a, b) => a.atMs - b.atMs || (a.location < b.location ? -1 : 1))
 }
 
-function parsed(bytes: Uint8Array, location: string): FileList {
+function parsed(bytes: Uint8Array): FileList | undefined {
+  let list: Partial<FileList> | null
   try {
-    const list = JSON.parse(Buffer.from(bytes).toString()) as Partial<FileList>
-    if (list.v === 1 && typeof list.atMs === 'number' && Array.isArray(list.files)) return list as FileList
-    throw corrupt('it is another thing')
-  } catch (cause) {
-    throw corrupt(
-      `Cannot read ${location}: expected a list of files of version 1, found other text. Delete it: it is only a hint.`,
-      {
-        cause: isKind(cause, 'Corrupt') ? undefined : cause,
-      },
-    )
+    list = JSON.parse(Buffer.from(bytes).toString()) as Partial<FileList> | null
+  } catch {
+    return undefined
   }
+  if (list?.v !== 1 || typeof list.atMs !== 'number' || !Array.isArray(list.files)) return undefined
+  const files = list.files.filter((file: Partial<ListedFile> | null) => typeof file?.location === 'string')
+  return { v: 1, atMs: list.atMs, files }
 }

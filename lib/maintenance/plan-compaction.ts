@@ -40,7 +40,7 @@ export interface CompactionPlan {
 }
 
 /** Shares of the target size below and above which a file is rewritten (Iceberg: `min-file-size-bytes`, `max-file-size-bytes`). */
-const MIN_FILE_SHARE = 0.75
+export const MIN_FILE_SHARE = 0.75
 const MAX_FILE_SHARE = 1.8
 /** Iceberg's default of `write.target-file-size-bytes`. */
 const TARGET_FILE_BYTES = 512 << 20

@@ -36,7 +36,8 @@ export async function dropOldPartitions(
   apply: boolean,
 ): Promise<RetentionReport> {
   const { objects, random, clock } = ports
-  return changeTable<RetentionReport>(ports, id, 'drop old partitions of', async (table) => {
+  let tried: RetentionReport | undefined
+  return changeTable<RetentionReport>(ports, id, 'drop old partitions of', async (table, { unknown }) => {
     const { metadata, pointer } = table
     const old = await oldFiles(ports, table, policy.column, nowMs - policy.keepMs)
     const rows = old.reduce((sum, { file }) => sum + (file.content === CONTENT_DATA ? file.recordCount : 0), 0)
@@ -46,7 +47,9 @@ export async function dropOldPartitions(
       rows,
       bytes: old.reduce((sum, { file }) => sum + file.sizeBytes, 0),
     }
-    if (old.length === 0 || !apply) return { verdict: 'Done', result }
+    // Nothing left after a swap whose answer was lost: it landed.
+    if (old.length === 0 || !apply) return { verdict: 'Done', result: (unknown && tried) || result }
+    tried = result
     const dropped = BigInt(metadata.properties[DROPPED_ROWS_PROPERTY] ?? '0') + BigInt(rows)
     const to = await replaceFiles({
       metadata,
