@@ -34,6 +34,8 @@ export interface CompactedFiles {
   readonly bytesAfter: number
   /** Groups whose files stay as they are. */
   readonly gaveUp: number
+  /** Of these, ones with a file that cannot be read: the next plan has them again, and gives them up again. */
+  readonly unreadable: number
   /** True when the time was up: the next plan has the rest. */
   readonly more: boolean
 }
@@ -77,8 +79,8 @@ export async function workStep(
   policy: CompactPolicy,
   hasTime: () => boolean,
 ): Promise<Step<CompactedFiles>> {
-  const { gaveUp, ...files } = await compactJob(ports, job, policy, limits, hasTime)
-  return compacted({ ...files, gaveUp: gaveUp.length })
+  const { gaveUp, manifests: _, ...files } = await compactJob(ports, job, policy, limits, hasTime)
+  return compacted({ ...files, gaveUp: gaveUp.length, unreadable: gaveUp.filter(({ unreadable }) => unreadable).length })
 }
 
 /** Plans, and does job after job while time lasts. One that fails does not stop the others. */
@@ -93,6 +95,7 @@ export async function allSteps(setting: CompactSetting, context: Context): Promi
     bytesBefore: 0,
     bytesAfter: 0,
     gaveUp: 0,
+    unreadable: 0,
     more: planned.answer.more,
   }
   for (const job of planned.answer.jobs) {
@@ -137,6 +140,7 @@ function added(one: CompactedFiles, other: CompactedFiles): CompactedFiles {
     bytesBefore: one.bytesBefore + other.bytesBefore,
     bytesAfter: one.bytesAfter + other.bytesAfter,
     gaveUp: one.gaveUp + other.gaveUp,
+    unreadable: one.unreadable + other.unreadable,
     more: one.more || other.more,
   }
 }

@@ -5,7 +5,7 @@ import type { Context, Telemetry } from './telemetry.ts'
 import { withoutValues } from './values.ts'
 
 /** Time left below which no further table is begun: the worst of one call to AWS, and what is deleted after it. */
-const MARGIN_MS = 60_000
+export const MARGIN_MS = 60_000
 
 export interface Visited<T> {
   /** What was done to the tables that did not fail. */

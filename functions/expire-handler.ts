@@ -1,7 +1,7 @@
 import type { TablePorts } from '../lib/iceberg/change.ts'
 import type { Plan } from '../lib/pipeline/plan.ts'
 import { expireTable } from '../lib/runtime/maintain.ts'
-import { eachTable, sumOf } from './each-table.ts'
+import { eachTable, MARGIN_MS, sumOf } from './each-table.ts'
 import type { Context, Telling } from './telemetry.ts'
 
 /** What a call did, to all tables together. */
@@ -29,7 +29,7 @@ export function expireHandler(plan: Plan, ports: TablePorts & Telling) {
     const startMs = clock.now()
     telemetry.begin(context)
     const { done, failed, more } = await eachTable(plan, ports, context, ({ id, policy }) =>
-      expireTable(ports, id, policy, startMs, true),
+      expireTable(ports, id, policy, startMs, true, () => context.getRemainingTimeInMillis() >= MARGIN_MS),
     )
     const expiries = done.flatMap(({ expiry }) => expiry ?? [])
     const retentions = done.flatMap(({ retention }) => retention ?? [])

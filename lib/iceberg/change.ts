@@ -127,13 +127,13 @@ export async function forgetMetadata(objects: Objects, base: TableMetadata, next
   await Promise.all(forgottenMetadata(base, next).map((location) => deleteIfPossible(objects, location)))
 }
 
-/** False: the store did not take it; a later call may. */
+/** False: the store did not take it, or does not let us; a later call may find it otherwise. A defect is thrown. */
 export async function deleteIfPossible(objects: Objects, location: string): Promise<boolean> {
   try {
     await objects.delete(objectLocation(location))
     return true
   } catch (error) {
-    if (isKind(error, 'Unavailable')) return false
+    if (isKind(error, 'Unavailable', 'Usage', 'Refused')) return false
     throw error
   }
 }

@@ -95,7 +95,10 @@ export async function replaceFiles(options: ReplaceFiles): Promise<Replaced> {
 /** True when a snapshot's small manifests are so many, or its manifests so badly clustered, that readers gain by writing them anew. */
 export function worthMerging(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
   const living = manifests.filter(hasLiveFiles)
-  return living.filter((manifest) => isSmallManifest(metadata, manifest)).length >= MANY_SMALL_MANIFESTS || badlyClustered(living)
+  return (
+    living.filter((manifest) => isSmallManifest(metadata, manifest)).length >= MANY_SMALL_MANIFESTS ||
+    badlyClustered(metadata, living)
+  )
 }
 
 /** Reads the manifests that hold what is removed, and the small ones when they are to be merged. */
@@ -106,7 +109,7 @@ async function readTouched(
   { remove, mergeManifests = false }: ReplaceFiles,
 ): Promise<readonly Living[]> {
   const merge = mergeManifests || worthMerging(base, manifests)
-  const wide = new Set(badlyClustered(manifests) ? wideManifests(manifests) : [])
+  const wide = new Set(badlyClustered(base, manifests) ? wideManifests(base, manifests) : [])
   const wanted = (manifest: ManifestFile) => merge && (isSmallManifest(base, manifest) || wide.has(manifest))
   return inParallel(manifests, async (manifest) => {
     if (remove.size === 0 && !wanted(manifest)) return { manifest, entries: undefined }

@@ -109,5 +109,8 @@ function scanFile({ file, sequenceNumber, fileSequenceNumber, snapshotId }: Mani
     snapshotId === null
   )
     throw corrupt(`Cannot read ${file.filePath}: expected a file of its manifest's kind with its sequence numbers.`)
-  return { file: { ...file, filePath: objectLocation(file.filePath) }, sequenceNumber, fileSequenceNumber, snapshotId }
+  const filePath = objectLocation(file.filePath)
+  // What a delete names is compared with files' own locations.
+  const referencedDataFile = file.referencedDataFile === undefined ? undefined : objectLocation(file.referencedDataFile)
+  return { file: { ...file, filePath, referencedDataFile }, sequenceNumber, fileSequenceNumber, snapshotId }
 }

@@ -9,7 +9,7 @@ import type { Snapshot, TableMetadata } from '../iceberg/types.ts'
 import type { ExpirePolicy } from '../pipeline/maintenance.ts'
 import type { TableId } from '../ports/catalog.ts'
 import { markerProperty, markersOf } from '../protocol/marker.ts'
-import { readLists, writeList } from './lists.ts'
+import { readLists, writeLists } from './lists.ts'
 import { assertOwnsFiles } from './owns-files.ts'
 
 export interface ExpireReport {
@@ -20,17 +20,22 @@ export interface ExpireReport {
   readonly refs: readonly string[]
   /** Files that no snapshot needs any more: deleted, or with `apply` false to be. */
   readonly files: number
-  /** Of these, ones that the store would not delete now: the next expiry tries again. */
+  /** Those that the store would not delete now, or that there was no time for: the next expiry goes on. */
   readonly left: number
 }
 
-/** A doomed list that still names a file in use is kept this long: the expiry that wrote it may not have swapped yet. */
+/**
+ * A doomed list is kept this long that names a file in use, since the expiry that wrote it may not have swapped yet, or one that the store
+ * would not delete. Then sweeps of orphans find what is left.
+ */
 const PENDING_LIST_MS = 24 * 3_600_000
 
 /**
  * Lets go of old snapshots and deletes the files that only they needed: first one swap, then, judged by the table as it is after it, the
  * files. A list of them is written before the swap, so that the next expiry goes on where a crash stopped this one. With `apply` false nothing is
  * written. The newest snapshot of each pipeline's marker stays: by it a roll-back is noticed (protocol rule 15).
+ *
+ * @param hasTime asked between lists, of 10,000 files at most; false leaves the rest to the next call
  */
 export async function expireSnapshots(
   ports: TablePorts,
@@ -38,6 +43,7 @@ export async function expireSnapshots(
   policy: ExpirePolicy,
   nowMs: number,
   apply: boolean,
+  hasTime: () => boolean = () => true,
 ): Promise<ExpireReport> {
   const { objects, random, clock } = ports
   let tried: Omit<ExpireReport, 'left'> | undefined
@@ -52,11 +58,11 @@ export async function expireSnapshots(
     if (!apply || (expired === 0 && going.refs.length === 0)) return { verdict: 'Done', result: (unknown && tried) || result }
     tried = result
     const files = doomed.map((location) => ({ location, sizeBytes: null }))
-    await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })
+    await writeLists(objects, random, metadata, 'doomed', clock.now(), files)
     return { verdict: 'Swap', to: await prepared(ports, table, going), result }
   })
   if (!apply) return { ...report, left: 0 }
-  const { deleted, left } = await deleteDoomed(ports, id)
+  const { deleted, left } = await deleteDoomed(ports, id, hasTime)
   return { ...report, files: deleted, left }
 }
 
@@ -95,8 +101,12 @@ async function prepared({ objects, random, clock }: TablePorts, { metadata: base
   return { metadata, location }
 }
 
-/** Deletes what doomed lists name and the table, as it is now, does not reach. */
-async function deleteDoomed(ports: TablePorts, id: TableId): Promise<{ readonly deleted: number; readonly left: number }> {
+/** Deletes what doomed lists name and the table, as it is now, does not reach: list by list, so that what is done stays done. */
+async function deleteDoomed(
+  ports: TablePorts,
+  id: TableId,
+  hasTime: () => boolean,
+): Promise<{ readonly deleted: number; readonly left: number }> {
   const { objects, clock } = ports
   const doing = 'expire snapshots of'
   const lists = await readTable(ports, id, doing, ({ metadata }) => readLists(objects, metadata, 'doomed'))
@@ -108,15 +118,18 @@ async function deleteDoomed(ports: TablePorts, id: TableId): Promise<{ readonly 
   }))
   let deleted = 0
   let left = 0
-  for (const list of lists) {
-    const due = list.files.map(({ location }) => location).filter((location) => !reached.has(location) && !earlier.has(location))
+  for (const { location: at, atMs, files } of lists) {
+    const due = files.map(({ location }) => location).filter((location) => !reached.has(location) && !earlier.has(location))
+    if (!hasTime()) {
+      left += due.length
+      continue
+    }
     const gone = await inParallel(due, (location) => deleteIfPossible(objects, location))
     const failed = gone.filter((ok) => !ok).length
     deleted += gone.length - failed
     left += failed
-    const inUse = list.files.length - due.length
-    // Of an expiry that lost its swap some files may stay in use for long; then orphans are swept in their time.
-    if (failed === 0 && (inUse === 0 || clock.now() - list.atMs > PENDING_LIST_MS)) await deleteIfPossible(objects, list.location)
+    const isDone = failed === 0 && due.length === files.length
+    if (isDone || clock.now() - atMs > PENDING_LIST_MS) await deleteIfPossible(objects, at)
   }
   return { deleted, left }
 }

@@ -18,6 +18,8 @@ export interface ListedFile {
 
 export interface FileList {
   readonly v: 1
+  /** The table's uuid: another may keep its metadata in the same place. */
+  readonly table: string
   /** When it was written, milliseconds. */
   readonly atMs: number
   readonly files: readonly ListedFile[]
@@ -34,27 +36,40 @@ const prefixOf = (metadata: TableMetadata, kind: ListKind): string => `${metadat
 export const isList = (metadata: TableMetadata, location: string): boolean =>
   (['doomed', 'quarantine'] as const).some((kind) => location.startsWith(prefixOf(metadata, kind)))
 
-export async function writeList(
+/** Files on one list: so many are deleted before what was done is known to be done. */
+export const MAX_LISTED = 10_000
+
+/** Writes as many lists as it takes, and tells where they are. */
+export async function writeLists(
   objects: Objects,
   random: Random,
   metadata: TableMetadata,
   kind: ListKind,
-  list: Omit<FileList, 'v'>,
-): Promise<string> {
-  const location = `${prefixOf(metadata, kind)}${random.uuid()}.json`
-  await objects.put(location, [new TextEncoder().encode(JSON.stringify({ v: 1, ...list }))])
-  return location
+  atMs: number,
+  files: readonly ListedFile[],
+): Promise<readonly StoredList[]> {
+  const lists: StoredList[] = []
+  for (let at = 0; at < files.length; at += MAX_LISTED) {
+    const list: FileList = { v: 1, table: metadata['table-uuid'], atMs, files: files.slice(at, at + MAX_LISTED) }
+    const location = `${prefixOf(metadata, kind)}${random.uuid()}.json`
+    await objects.put(location, [new TextEncoder().encode(JSON.stringify(list))])
+    lists.push({ ...list, location })
+  }
+  return lists
 }
 
 /**
- * All lists of a kind, oldest first. One that goes while it is read was done by somebody else; one that cannot be read names nothing, and
- * goes as any other whose files are gone: it was only a hint.
+ * All lists of a table of a kind, oldest first. One that goes while it is read was done by somebody else; one that cannot be read names
+ * nothing, and goes as any other whose files are gone: it was only a hint.
  */
 export async function readLists(objects: Objects, metadata: TableMetadata, kind: ListKind): Promise<readonly StoredList[]> {
   const lists: StoredList[] = []
+  const table = metadata['table-uuid']
   for await (const { location, modifiedMs } of objects.list(prefixOf(metadata, kind))) {
     const bytes = await objects.get(location)
-    if (bytes !== undefined) lists.push({ ...(parsed(bytes) ?? { v: 1, atMs: modifiedMs, files: [] }), location })
+    if (bytes === undefined) continue
+    const list = parsed(bytes) ?? { v: 1, table, atMs: modifiedMs, files: [] }
+    if (list.table === table) lists.push({ ...list, location })
   }
   return lists.sort((a, b) => a.atMs - b.atMs || (a.location < b.location ? -1 : 1))
 }
@@ -66,7 +81,8 @@ function parsed(bytes: Uint8Array): FileList | undefined {
   } catch {
     return undefined
   }
-  if (list?.v !== 1 || typeof list.atMs !== 'number' || !Array.isArray(list.files)) return undefined
+  if (list?.v !== 1 || typeof list.atMs !== 'number' || typeof list.table !== 'string' || !Array.isArray(list.files))
+    return undefined
   const files = list.files.filter((file: Partial<ListedFile> | null) => typeof file?.location === 'string')
-  return { v: 1, atMs: list.atMs, files }
+  return { v: 1, table: list.table, atMs: list.atMs, files }
 }

@@ -13,7 +13,7 @@ import { decideDataFile, type TableStand } from '../protocol/cleaning.ts'
 import { markersOf } from '../protocol/marker.ts'
 import { parseCompactFileName, parseDataFileName } from '../protocol/names.ts'
 import { FENCE_PROPERTY, fenceOf } from './fence.ts'
-import { isList, readLists, writeList } from './lists.ts'
+import { isList, readLists, writeLists } from './lists.ts'
 import { assertOwnsFiles } from './owns-files.ts'
 import { assertOneSpelling } from './spelling.ts'
 
@@ -54,6 +54,9 @@ export interface OrphanReport {
   readonly undecided: number
 }
 
+/** A list whose files the store would not delete is tried again this long. */
+const STALE_LIST_MS = 7 * 24 * 3_600_000
+
 export interface OrphanFile {
   readonly location: string
   readonly sizeBytes: number
@@ -88,12 +91,7 @@ export async function sweepOrphans(ports: TablePorts, id: TableId, options: Orph
   const found = old.filter(({ location }) => sweep.mayGo(location)).sort((a, b) => a.modifiedMs - b.modifiedMs)
   if (apply && found.length > 0) {
     const files = found.map(({ location, sizeBytes }) => ({ location, sizeBytes }))
-    lists.push({
-      v: 1,
-      atMs: nowMs,
-      files,
-      location: await writeList(objects, random, table.metadata, 'quarantine', { atMs: nowMs, files }),
-    })
+    lists.push(...(await writeLists(objects, random, table.metadata, 'quarantine', nowMs, files)))
   }
   const due = lists.filter(({ atMs }) => nowMs - atMs >= options.quarantineMs)
   const waiting = lists.filter((list) => !due.includes(list)).reduce((sum, { files }) => sum + files.length, 0)
@@ -112,7 +110,9 @@ export async function sweepOrphans(ports: TablePorts, id: TableId, options: Orph
   if (!apply) return { ...report, deleted: candidates.filter(({ location }) => sweep.mayGo(location)), left: 0 }
   if (due.length === 0) return { ...report, deleted: [], left: 0 }
   const { deleted, left } = await deleteAll(ports, id, options, candidates)
-  if (left === 0) await inParallel(due, ({ location }) => deleteIfPossible(objects, location))
+  // What the store will not delete is found anew after a while, so lists do not pile up.
+  const done = due.filter(({ atMs }) => left === 0 || nowMs - atMs > options.quarantineMs + STALE_LIST_MS)
+  await inParallel(done, ({ location }) => deleteIfPossible(objects, location))
   return { ...report, deleted, left }
 }
 
@@ -154,10 +154,14 @@ async function looked(
   }
 }
 
-/** Hidden files are not a table's, as Hadoop and Iceberg see it; lists are ours. */
+/** Hidden files are not a table's, as Hadoop and Iceberg see it; lists are ours, and the hint is a Hadoop catalog's. */
 function isFile({ metadata }: LoadedTable, location: string): boolean {
   const below = location.slice(objectLocation(metadata.location).length + 1)
-  return !isList(metadata, location) && !below.split('/').some((part) => part.startsWith('_') || part.startsWith('.'))
+  return (
+    !isList(metadata, location) &&
+    !below.endsWith('/version-hint.text') &&
+    !below.split('/').some((part) => part.startsWith('_') || part.startsWith('.'))
+  )
 }
 
 /** Raises the fence, looks again, and deletes what is still nobody's. */

@@ -50,7 +50,8 @@ export async function dropOldPartitions(
     // Nothing left after a swap whose answer was lost: it landed.
     if (old.length === 0 || !apply) return { verdict: 'Done', result: (unknown && tried) || result }
     tried = result
-    const dropped = BigInt(metadata.properties[DROPPED_ROWS_PROPERTY] ?? '0') + BigInt(rows)
+    const before = metadata.properties[DROPPED_ROWS_PROPERTY] ?? '0'
+    const dropped = (/^\d+$/.test(before) ? BigInt(before) : 0n) + BigInt(rows)
     const to = await replaceFiles({
       metadata,
       metadataLocation: pointer.metadataLocation,

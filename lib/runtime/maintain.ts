@@ -55,12 +55,13 @@ export async function expireTable(
   policy: MaintenancePlan,
   nowMs: number,
   apply: boolean,
+  hasTime: () => boolean = () => true,
 ): Promise<TableExpiry> {
   const { retention, expire } = policy
   return {
     table: id.name,
     retention: retention === undefined ? undefined : await dropOldPartitions(ports, id, retention, nowMs, apply),
-    expiry: expire === undefined ? undefined : await expireSnapshots(ports, id, expire, nowMs, apply),
+    expiry: expire === undefined ? undefined : await expireSnapshots(ports, id, expire, nowMs, apply, hasTime),
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { COMMIT_METRICS, INGEST_METRICS } from '../../functions/metrics.ts'
+import { METRICS } from '../../functions/metrics.ts'
 import { type Bill, commitBill, idleBill, ingestBill, type Round } from '../../lib/cost/calls.ts'
 import { estimate } from '../../lib/cost/estimate.ts'
 import { batchesOf, type Load } from '../../lib/cost/load.ts'
@@ -112,6 +112,6 @@ describe('calls of other shapes', () => {
 
   test('metrics are as many as the functions have', () => {
     const line = estimate(PLAN, TRADES).lines.find(({ name }) => name === 'CloudWatch metrics')
-    expect(line?.quantity).toBe(Object.keys(INGEST_METRICS).length + Object.keys(COMMIT_METRICS).length)
+    expect(line?.quantity).toBe(Object.keys(METRICS).length)
   })
 })

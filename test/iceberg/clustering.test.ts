@@ -7,7 +7,7 @@ import { currentSchema, currentSnapshot, specById } from '../../lib/iceberg/meta
 import { replaceFiles } from '../../lib/iceberg/replace.ts'
 import { manifestsOf } from '../../lib/iceberg/snapshot.ts'
 import type { TableMetadata } from '../../lib/iceberg/types.ts'
-import { fileOf, NOW, tradesMetadata, tradesTable } from './fixtures.ts'
+import { fileOf, NOW, tradesMetadata, tradesPlan, tradesTable } from './fixtures.ts'
 
 /** A manifest of two files, of the first and the last day. */
 function manifest(first: number, last: number, content = DATA_MANIFEST): ManifestFile {
@@ -22,16 +22,21 @@ const manifests = (count: number, first: number, last: number) => Array.from({ l
 
 describe('manifests are badly clustered', () => {
   it('when more than ten that cover several days overlap', () => {
-    expect(badlyClustered(manifests(10, 3, 9))).toBe(false)
-    expect(badlyClustered(manifests(11, 3, 9))).toBe(true)
-    expect(badlyClustered([...manifests(6, 3, 9), ...manifests(5, 9, 12)])).toBe(true)
-    expect(badlyClustered([...manifests(6, 3, 9), ...manifests(5, 10, 12)])).toBe(false)
+    expect(badlyClustered(tradesMetadata(), manifests(10, 3, 9))).toBe(false)
+    expect(badlyClustered(tradesMetadata(), manifests(11, 3, 9))).toBe(true)
+    expect(badlyClustered(tradesMetadata(), [...manifests(6, 3, 9), ...manifests(5, 9, 12)])).toBe(true)
+    expect(badlyClustered(tradesMetadata(), [...manifests(6, 3, 9), ...manifests(5, 10, 12)])).toBe(false)
   })
 
   it('not by any number that hold one day each, nor before 1970 by another rule', () => {
-    expect(badlyClustered(manifests(100, 5, 5))).toBe(false)
-    expect(badlyClustered(manifests(11, -9, -3))).toBe(true)
-    expect(wideManifests([manifest(-1, 1), manifest(1, 1), manifest(1, 2, DELETES_MANIFEST)])).toHaveLength(1)
+    expect(badlyClustered(tradesMetadata(), manifests(100, 5, 5))).toBe(false)
+    expect(badlyClustered(tradesMetadata(), manifests(11, -9, -3))).toBe(true)
+    expect(wideManifests(tradesMetadata(), [manifest(-1, 1), manifest(1, 1), manifest(1, 2, DELETES_MANIFEST)])).toHaveLength(1)
+  })
+
+  it('not by strings that happen to have four bytes', () => {
+    const metadata = tradesMetadata({ ...tradesPlan, partitionBy: [{ column: 'symbol', transform: { kind: 'identity' } }] })
+    expect(badlyClustered(metadata, manifests(30, 3, 9))).toBe(false)
   })
 
   it('and not any more once they are written anew, each day in at most two', async () => {
@@ -48,7 +53,7 @@ describe('manifests are badly clustered', () => {
     // A target that makes four manifests of them, none of which counts as small before.
     const properties = { ...base.metadata.properties, 'commit.manifest.target-size-bytes': String(Math.round(bytes / 40)) }
     const metadata = { ...base.metadata, properties }
-    expect(badlyClustered(await listed(metadata))).toBe(true)
+    expect(badlyClustered(metadata, await listed(metadata))).toBe(true)
     const to = await replaceFiles({
       ...table,
       metadata,
@@ -62,8 +67,8 @@ describe('manifests are badly clustered', () => {
       properties: {},
     })
     const after = await listed(to.metadata)
-    expect(badlyClustered(after)).toBe(false)
-    expect(wideManifests(after).length).toBeLessThanOrEqual(2)
+    expect(badlyClustered(metadata, after)).toBe(false)
+    expect(wideManifests(metadata, after).length).toBeLessThanOrEqual(2)
     expect(after.reduce((sum, { existingFiles }) => sum + existingFiles, 0)).toBe(36)
 
     function listed(of: TableMetadata) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { unavailable } from '../../lib/errors.ts'
+import { unavailable, usage } from '../../lib/errors.ts'
 import { changeTable, type TablePorts } from '../../lib/iceberg/change.ts'
 import { decideExpire } from '../../lib/iceberg/expire.ts'
 import { serializeMetadata } from '../../lib/iceberg/metadata.ts'
@@ -179,13 +179,61 @@ describe('expiry', () => {
   it('a list that names live files deletes none of them', async () => {
     const { world } = await history(2, HOUR)
     const files = (await world.dataFiles()).map(({ filePath }) => ({ location: filePath, sizeBytes: null }))
-    const list = { v: 1, atMs: 0, files }
+    const { metadata } = await world.load()
+    const list = { v: 1, table: metadata['table-uuid'], atMs: 0, files }
     const location = 'memory://w/trades/raw_trades/metadata/frazil-doomed-x.json'
     await world.ports.objects.put(location, [Buffer.from(JSON.stringify(list))])
     expect(await expireSnapshots(world.ports, world.id, { ...KEEP_ONE, keepMs: DAY }, world.now(), true)).toMatchObject({
       files: 0,
     })
     expect(await world.offsets()).toHaveLength(2)
+  })
+
+  it('obeys no list of another table, and goes on past one that cannot be read', async () => {
+    const { world } = await history(3, HOUR)
+    const stray = 'memory://w/other/data/live.parquet'
+    await world.ports.objects.put(stray, [new Uint8Array(1)])
+    const list = (name: string) => `memory://w/trades/raw_trades/metadata/frazil-doomed-${name}.json`
+    const foreign = { v: 1, table: 'another', atMs: 0, files: [{ location: stray, sizeBytes: null }] }
+    await world.ports.objects.put(list('a'), [Buffer.from(JSON.stringify(foreign))])
+    await world.ports.objects.put(list('b'), [Buffer.from('{"v":1,"ta')])
+    world.at(world.now() + 2 * DAY)
+    expect(await expireSnapshots(world.ports, world.id, KEEP_ONE, world.now(), true)).toMatchObject({
+      expired: 2,
+      files: 2,
+      left: 0,
+    })
+    expect(await world.locations(stray)).toEqual([stray])
+    expect((await world.locations()).filter((location) => location.includes('frazil-'))).toEqual([list('a')])
+  })
+
+  it('goes on with others when a file may not be deleted, and does not try for ever', async () => {
+    const { world } = await history(3, HOUR)
+    const { objects } = world.ports
+    const denied: TablePorts = {
+      ...world.ports,
+      objects: {
+        ...objects,
+        delete: (location) =>
+          location.includes('snap-') ? Promise.reject(usage('Cannot delete: access denied.')) : objects.delete(location),
+      },
+    }
+    world.at(world.now() + 1)
+    expect(await expireSnapshots(denied, world.id, KEEP_ONE, world.now(), true)).toMatchObject({ expired: 2, files: 0, left: 2 })
+    world.at(world.now() + 2 * DAY)
+    await expireSnapshots(denied, world.id, KEEP_ONE, world.now(), true)
+    expect((await world.locations()).filter((location) => location.includes('frazil-'))).toEqual([])
+  })
+
+  it('leaves to the next call what it has no time for', async () => {
+    const { world } = await history(3, HOUR)
+    world.at(world.now() + 1)
+    const hasTime = () => false
+    expect(await expireSnapshots(world.ports, world.id, KEEP_ONE, world.now(), true, hasTime)).toMatchObject({
+      files: 0,
+      left: 2,
+    })
+    expect(await expireSnapshots(world.ports, world.id, KEEP_ONE, world.now(), true)).toMatchObject({ files: 2, left: 0 })
   })
 
   it('keeps the history of the snapshots that stay: an older time is the last one kept before it', async () => {
