@@ -323,7 +323,11 @@ describe.each(['expire', 'orphans'] as const)('%s', (name) => {
     const failed = { level: 'ERROR', kind: 'Unavailable' }
     // A sweep asks where its neighbours put their files: not knowing, it deletes nothing.
     if (name === 'orphans') expect(lines).toMatchObject([failed, failed, { level: 'INFO', tables: 0, failed: 2 }])
-    else expect(lines).toMatchObject([{ ...failed, table }, { level: 'INFO', tables: 1, failed: 1 }])
+    else
+      expect(lines).toMatchObject([
+        { ...failed, table },
+        { level: 'INFO', tables: 1, failed: 1 },
+      ])
   })
 
   test('begins no second table when its time is up, and not always with the same', async () => {
