@@ -575,8 +575,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'lib/maintenance/expire.ts',
-        find: "await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })",
-        replace: `await writeList(objects, random, metadata, 'doomed', { atMs: clock.now(), files })
+        find: "await writeLists(objects, random, metadata, 'doomed', clock.now(), files)",
+        replace: `await writeLists(objects, random, metadata, 'doomed', clock.now(), files)
     for (const { location } of files) await deleteIfPossible(objects, location)`,
       },
     ],
@@ -614,8 +614,8 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: 'lib/maintenance/orphans.ts',
-        find: '(fenced) => looked(ports, fenced, options, true))',
-        replace: '(fenced) => looked(ports, fenced, options, false))',
+        find: '(fenced) => looked(ports, fenced, options, fenceOf(fenced.metadata)))',
+        replace: '(fenced) => looked(ports, fenced, options, fenceOf(fenced.metadata) + 1))',
       },
     ],
     seeds: [38],
