@@ -56,11 +56,22 @@ export function parseSize(option: string, text: string, least: number): number {
   return bytes
 }
 
-/** A whole number from 1 to `most`. Throws `Usage`. */
-export function parseCount(option: string, text: string, most: number): number {
+/** `512 MiB`: a size that is set, as `parseSize` takes it; sizes that are measured go by powers of 1,000. */
+export function shownSize(bytes: number): string {
+  const [unit, unitBytes] = SETTING_UNITS.find(([, each]) => bytes >= each && bytes % each === 0) ?? ['MiB', UNIT_BYTES.MiB]
+  return `${new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 }).format(bytes / unitBytes)} ${unit}`
+}
+
+const SETTING_UNITS = [
+  ['MiB', UNIT_BYTES.MiB],
+  ['MB', UNIT_BYTES.MB],
+] as const
+
+/** A whole number from `least` to `most`. Throws `Usage`. */
+export function parseCount(option: string, text: string, most: number, least = 1): number {
   const count = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (!(count >= 1 && count <= most))
-    throw usage(`Cannot read ${option}: expected a whole number from 1 to ${most}, found '${text}'.`)
+  if (!(count >= least && count <= most))
+    throw usage(`Cannot read ${option}: expected a whole number from ${least} to ${most}, found '${text}'.`)
   return count
 }
 
@@ -85,10 +96,10 @@ export function infoOf(path: string): Stats | undefined {
 }
 
 /** The absolute path of a file that is there. Throws `Usage`; `what` says which: "the input file". */
-export function existingFile(what: string, path: string): string {
+export function existingFile(what: string, path: string, remedy = 'Check the path.'): string {
   const file = resolve(path)
   const info = infoOf(file)
-  if (info === undefined) throw usage(`Cannot read ${what}: expected a file at ${file}, found nothing. Check the path.`)
+  if (info === undefined) throw usage(`Cannot read ${what}: expected a file at ${file}, found nothing. ${remedy}`)
   if (info.isDirectory()) throw usage(`Cannot read ${what}: expected a file at ${file}, found a directory. Name a file in it.`)
   return file
 }

@@ -56,7 +56,11 @@ export function compactedText({ manifests, leftAlone }: CompactionPreview, done:
     ['manifests', shownCount(manifests), shownCount(done.manifestsAfter)],
   ])
   const stayed = [
-    ...done.gaveUp.map(({ partition, files, why }) => [partition || '-', shownCount(files), `gave up: ${why}`]),
+    ...done.gaveUp.map(({ partition, files, why, unreadable }) => [
+      partition || '-',
+      shownCount(files),
+      `gave up: ${unreadable ? 'a file cannot be read' : why}`,
+    ]),
     ...leftAlone.map(({ partition, files, why }) => [partition || '-', shownCount(files), `left alone: ${why}`]),
   ]
   const columns = [

@@ -6,16 +6,19 @@ import {
   type CompactJob,
   type CompactReport,
   compactJob,
+  type GivenUp,
   mergeManifests,
   previewCompaction,
 } from '../maintenance/compact.ts'
 import { limitsOf } from '../maintenance/limits.ts'
 import { type CompactPolicy, DEFAULT_MAINTENANCE } from '../pipeline/maintenance.ts'
-import { parseCount, parseSize, shownAge, shownWarehouse, warehouseOf } from './arguments.ts'
+import { parseCount, parseSize, shownAge, shownSize, shownWarehouse, warehouseOf } from './arguments.ts'
 import { compactedText, previewText } from './compact-text.ts'
 import { counted, shownBytes, shownDuration } from './format.ts'
+import { interruption } from './interruption.ts'
 import { type MaintenanceFlags, NOTHING_WRITTEN, shownName, withMaintained } from './maintained-table.ts'
 import { EXIT, type Output } from './output.ts'
+import { printable } from './table.ts'
 import type { OpenTable } from './table-argument.ts'
 
 export interface CompactFlags extends MaintenanceFlags {
@@ -36,7 +39,7 @@ export interface Compaction {
   readonly applied: AppliedCompaction | undefined
 }
 
-export interface AppliedCompaction extends Omit<CompactReport, 'more'> {
+export interface AppliedCompaction extends Omit<CompactReport, 'manifests' | 'more'> {
   readonly manifestsAfter: number
   /** A signal came: what was rewritten until then is in the table. */
   readonly interrupted: boolean
@@ -50,6 +53,8 @@ const MAX_MEMORY_MB = 4096
 const LEAST_TARGET_BYTES = MB
 /** Iceberg reads counts as Java's int. */
 const MAX_INT = 2 ** 31 - 1
+/** One file alone would be written anew each time. */
+const LEAST_INPUT_FILES = 2
 
 /** `frazil compact`: what rewriting a table's small files would do, and with `--apply` does it. */
 export async function compactCommand(name: string, flags: CompactFlags, output: Output): Promise<number> {
@@ -61,7 +66,8 @@ export async function compactCommand(name: string, flags: CompactFlags, output: 
     await output.data(done.applied === undefined ? previewText(done.preview) : compactedText(done.preview, done.applied))
     for (const note of notesOf(done, flags)) output.note(note)
   }
-  return done.applied?.interrupted === true ? EXIT.interrupted : EXIT.fine
+  if (done.applied?.interrupted) return EXIT.interrupted
+  return done.applied?.gaveUp.some(({ unreadable }) => unreadable) ? EXIT.finding : EXIT.fine
 }
 
 function policyOf({ strategy, targetFileSize, minInputFiles, hot }: CompactFlags): CompactPolicy {
@@ -70,7 +76,10 @@ function policyOf({ strategy, targetFileSize, minInputFiles, hot }: CompactFlags
     strategy: strategy ?? defaults.strategy,
     targetFileBytes:
       targetFileSize === undefined ? undefined : parseSize('--target-file-size', targetFileSize, LEAST_TARGET_BYTES),
-    minInputFiles: minInputFiles === undefined ? defaults.minInputFiles : parseCount('--min-input-files', minInputFiles, MAX_INT),
+    minInputFiles:
+      minInputFiles === undefined
+        ? defaults.minInputFiles
+        : parseCount('--min-input-files', minInputFiles, MAX_INT, LEAST_INPUT_FILES),
     coldAfterMs: defaults.coldAfterMs,
     hot,
   }
@@ -92,11 +101,12 @@ async function compaction(open: OpenTable, policy: CompactPolicy, flags: Compact
   const report = { table: name, preview, collecting: Math.max(0, collecting) }
   if (!flags.apply) return { ...report, applied: undefined }
 
-  const interrupt = interruption()
+  const interrupt = interruption(() => output.note('Interrupted: ends after the group at hand; Ctrl-C again ends now.'))
   const work = (job: CompactJob) => compactJob(ports, job, policy, limits, () => !interrupt.asked())
   try {
-    const done = await allJobs(preview, work, output)
-    const manifestsAfter = interrupt.asked() ? preview.manifests : (await mergeManifests(ports, table.id, flags.manifests)).after
+    const { manifests, ...done } = await allJobs(preview, work, output)
+    const merged = interrupt.asked() ? manifests : await mergeManifests(ports, table.id, flags.manifests)
+    const manifestsAfter = merged?.after ?? preview.manifests
     return { ...report, applied: { ...done, manifestsAfter, interrupted: interrupt.asked() } }
   } finally {
     interrupt.end()
@@ -106,23 +116,14 @@ async function compaction(open: OpenTable, policy: CompactPolicy, flags: Compact
 const filesOf = ({ groups, leftAlone }: CompactionPreview): number =>
   [...groups, ...leftAlone].reduce((sum, { files }) => sum + files, 0)
 
-/** The first signal ends the work after the group at hand; a second one ends the process, which loses nothing either. */
-function interruption(): { asked(): boolean; end(): void } {
-  let asked = false
-  const onSignal = () => {
-    asked = true
-  }
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
-  return { asked: () => asked, end: () => void process.off('SIGINT', onSignal).off('SIGTERM', onSignal) }
-}
-
 async function allJobs(
   { jobs, groups }: CompactionPreview,
   work: (job: CompactJob) => Promise<CompactReport>,
   output: Output,
 ): Promise<Omit<CompactReport, 'more'>> {
   const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }
-  const gaveUp: CompactReport['gaveUp'][number][] = []
+  const gaveUp: GivenUp[] = []
+  let manifests: CompactReport['manifests']
   for (const [i, job] of jobs.entries()) {
     const mine = groups.slice(job.from, job.to)
     const files = mine.reduce((sum, group) => sum + group.files, 0)
@@ -135,12 +136,13 @@ async function allJobs(
     tally.bytesBefore += done.bytesBefore
     tally.bytesAfter += done.bytesAfter
     gaveUp.push(...done.gaveUp)
+    manifests = done.manifests ?? manifests
     output.note(
       `job ${i + 1} of ${jobs.length}: ${counted(done.filesBefore, 'file')} became ${done.filesAfter} in ${shownDuration(performance.now() - startedMs)}`,
     )
     if (done.more) break
   }
-  return { ...tally, gaveUp }
+  return { ...tally, gaveUp, manifests }
 }
 
 function compactionJson({ table, preview, collecting, applied }: Compaction) {
@@ -174,13 +176,26 @@ function notesOf({ table, preview, collecting, applied }: Compaction, flags: Com
   if (applied === undefined) {
     if (rewrites)
       notes.push(
-        `Target: files of ${shownBytes(targetFileBytes)}; ${counted(groups.length, 'group')} in ${counted(jobs.length, 'job')}.`,
+        `Target: files of ${shownSize(targetFileBytes)}; ${counted(groups.length, 'group')} in ${counted(jobs.length, 'job')}.`,
       )
     if (merges) notes.push(`${counted(manifests, 'manifest')} would be merged.`)
     if (rewrites || merges) notes.push(NOTHING_WRITTEN)
     return notes
   }
-  if (applied.gaveUp.length > 0) notes.push('What gave up stays as it is; the next compaction plans it anew.')
+  notes.push(...unreadableNotes(applied.gaveUp))
+  if (applied.gaveUp.some(({ unreadable }) => !unreadable))
+    notes.push('What others were first at stays as it is; the next compaction plans it anew.')
   if (applied.interrupted) notes.push('Interrupted: what was rewritten until then is in the table.')
   return notes
+}
+
+/** What is wrong with files, too long for a table. */
+function unreadableNotes(gaveUp: readonly GivenUp[]): readonly string[] {
+  const unreadable = gaveUp.filter((one) => one.unreadable)
+  const damaged = unreadable.filter((one) => one.damaged).length
+  const [files, theirs] = damaged === 1 ? ['file', 'its partition is'] : ['files', 'their partitions are']
+  return [
+    ...unreadable.map(({ partition, why }) => printable(partition === '' ? why : `${partition}: ${why}`)),
+    ...(damaged > 0 ? [`Restore the ${files}; until then ${theirs} not compacted.`] : []),
+  ]
 }

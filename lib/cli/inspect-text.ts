@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import type { FileCounts } from '../iceberg/commit.ts'
 import { HISTOGRAM_BOUNDS_BYTES, type MarkerHealth, type TableHealth } from '../maintenance/health.ts'
+import { shownSize } from './arguments.ts'
 import { counted, shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
 import type { OrderReport, PartitioningReport, TableInspection } from './inspect.ts'
 import { COMMAND, tableWidth } from './output.ts'
@@ -35,7 +36,7 @@ function generalFacts({ health, ...table }: TableInspection): readonly (readonly
     ['last change', `${shownMillis(table.lastUpdatedMs)}, sequence number ${table.lastSequenceNumber}`],
     ['rows', shownCount(health.data.rows)],
     ['data files', shownFiles(health.data)],
-    ['small files', `${shownFiles(health.small)}: below 75 % of ${shownBytes(health.targetFileBytes)}`],
+    ['small files', `${shownFiles(health.small)}: below 75 % of ${shownSize(health.targetFileBytes)}`],
     ['to compact', shownFiles(health.compactable)],
     ['in sort order', sorted === undefined ? 'the table has none' : `${shownFiles(sorted)} of ${shownFiles(health.data)}`],
     ['delete files', shownFiles(health.deletes)],

@@ -13,7 +13,7 @@ import { loadHint } from './load-hints.ts'
  * `InvalidPipeline` when it cannot be loaded or defines nothing that can run.
  */
 export async function loadPipeline(path: string): Promise<Plan> {
-  const file = existingFile('the pipeline', path)
+  const file = existingFile('the pipeline', path, namesTable(path) ? NOT_A_TABLE : undefined)
   const url = pathToFileURL(file).href
   const shown = shownPath(file)
   if (!/\.[mc]?[jt]s$/.test(file)) throw usage(`Cannot read the pipeline: expected a .ts or .js file, found ${shown}.`)
@@ -37,6 +37,10 @@ export async function loadPipeline(path: string): Promise<Plan> {
     )
   }
 }
+
+/** `namespace.table`, as other commands take it. */
+const namesTable = (path: string) => /^[\w-]+\.[\w-]+$/.test(path) && !/\.[mc]?[jt]s$/.test(path)
+const NOT_A_TABLE = "This command takes a pipeline's file, not a table."
 
 /** The file that 'frazil' means. */
 const FRAZIL = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href

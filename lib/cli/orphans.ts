@@ -1,5 +1,5 @@
 import { readLists } from '../maintenance/lists.ts'
-import { assertAlone, type LogsOf, type OrphanReport, sweepOrphans } from '../maintenance/orphans.ts'
+import { type LogsOf, type OrphanFile, type OrphanReport, sweepOrphans } from '../maintenance/orphans.ts'
 import type { OrphanPolicy } from '../pipeline/maintenance.ts'
 import { logsAt } from '../runtime/maintain.ts'
 import { parseAge, shownAge, shownWarehouse, warehouseOf } from './arguments.ts'
@@ -19,20 +19,15 @@ interface Sweep {
   readonly location: string
   readonly listed: number
   readonly needed: number
-  readonly quarantined: readonly Orphan[]
-  readonly deleted: readonly Orphan[]
+  readonly own: number
+  readonly young: number
+  readonly quarantined: readonly OrphanFile[]
+  readonly deleted: readonly OrphanFile[]
   readonly waiting: number
   /** When the first of those that wait may go, milliseconds. */
   readonly waitsUntilMs: number | undefined
   readonly left: number
   readonly undecided: number
-}
-
-interface Orphan {
-  readonly location: string
-  readonly sizeBytes: number | null
-  /** Null where only a list tells of it. */
-  readonly modifiedMs: number | null
 }
 
 const HOUR_MS = 3_600_000
@@ -68,18 +63,19 @@ export async function orphansCommand(name: string, flags: OrphansFlags, output: 
 async function swept(open: OpenTable, policy: OrphanPolicy, apply: boolean, logsAtHand: boolean): Promise<Sweep> {
   const { table, warehouse } = open
   const { ports, staging } = warehouse
-  await assertAlone(ports, table)
   const logsOf: LogsOf = logsAtHand ? logsAt(ports, staging) : async () => undefined
   const nowMs = ports.clock.now()
-  const report = await sweepOrphans(ports, table.id, { ...policy, nowMs, apply, logsOf })
+  const report = await sweepOrphans(ports, table.id, { ...policy, nowMs, apply, logsOf, others: await ports.catalog.list() })
   const lists = await readLists(ports.objects, table.metadata, 'quarantine')
   const until = lists.map(({ atMs }) => atMs + policy.quarantineMs).filter((atMs) => atMs > nowMs)
-  const { listed, needed, waiting, left, undecided } = report
+  const { listed, needed, own, young, waiting, left, undecided } = report
   return {
     table: shownName(open),
     location: table.metadata.location,
     listed,
     needed,
+    own,
+    young,
     ...fatesOf(report, policy, apply),
     waiting,
     waitsUntilMs: until.length === 0 ? undefined : Math.min(...until),
@@ -90,18 +86,16 @@ async function swept(open: OpenTable, policy: OrphanPolicy, apply: boolean, logs
 
 /** Without a quarantine what is found goes at once; a sweep that writes nothing does not say so of itself. */
 function fatesOf({ found, deleted }: OrphanReport, { quarantineMs }: OrphanPolicy, apply: boolean) {
-  const modified = new Map(found.map(({ location, modifiedMs }) => [location, modifiedMs]))
-  const due = deleted.map((file) => ({ ...file, modifiedMs: modified.get(file.location) ?? null }))
-  if (quarantineMs > 0) return { quarantined: found, deleted: due }
-  return { quarantined: [], deleted: apply ? due : [...due, ...found] }
+  if (quarantineMs > 0) return { quarantined: found, deleted }
+  return { quarantined: [], deleted: apply ? deleted : [...deleted, ...found] }
 }
 
 function sweepJson({ location, waitsUntilMs, quarantined, deleted, ...counts }: Sweep) {
-  const files = (orphans: readonly Orphan[]) =>
+  const files = (orphans: readonly OrphanFile[]) =>
     orphans.map(({ location: path, sizeBytes, modifiedMs }) => ({
       path,
       bytes: sizeBytes,
-      modified: modifiedMs === null ? null : shownMillis(modifiedMs),
+      modified: shownMillis(modifiedMs),
     }))
   return {
     location,
@@ -113,7 +107,7 @@ function sweepJson({ location, waitsUntilMs, quarantined, deleted, ...counts }: 
 }
 
 function sweepText({ location, quarantined, deleted }: Sweep, apply: boolean): string {
-  const fates: readonly (readonly [string, readonly Orphan[]])[] = [
+  const fates: readonly (readonly [string, readonly OrphanFile[]])[] = [
     [apply ? 'quarantined' : 'would be quarantined', quarantined],
     [apply ? 'deleted' : 'would be deleted', deleted],
   ]
@@ -136,32 +130,34 @@ function sweepText({ location, quarantined, deleted }: Sweep, apply: boolean): s
   return `${all}\n${styled(renderTable(paths, shown.slice(0, MAX_SHOWN), tableWidth()), process.stdout)}`
 }
 
-const bytesOf = (files: readonly Orphan[]): number => files.reduce((sum, { sizeBytes }) => sum + (sizeBytes ?? 0), 0)
+const bytesOf = (files: readonly OrphanFile[]): number => files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
 
-function oldestOf(files: readonly Orphan[]): string {
-  const oldestMs = files.reduce((least, { modifiedMs }) => Math.min(least, modifiedMs ?? least), Number.POSITIVE_INFINITY)
+function oldestOf(files: readonly OrphanFile[]): string {
+  const oldestMs = files.reduce((least, { modifiedMs }) => Math.min(least, modifiedMs), Number.POSITIVE_INFINITY)
   return Number.isFinite(oldestMs) ? shownMillis(oldestMs) : '-'
 }
 
 /** Paths below the table's location are shown from there. */
-function rowOf(location: string, { location: path, sizeBytes, modifiedMs }: Orphan, fate: string): Cell[] {
+function rowOf(location: string, { location: path, sizeBytes, modifiedMs }: OrphanFile, fate: string): Cell[] {
   return [
     path.startsWith(`${location}/`) ? path.slice(location.length + 1) : path,
-    sizeBytes === null ? '-' : shownBytes(sizeBytes),
-    modifiedMs === null ? '-' : shownMillis(modifiedMs),
+    shownBytes(sizeBytes),
+    shownMillis(modifiedMs),
     fate,
   ]
 }
 
 function notesOf(sweep: Sweep, { apply, olderThan }: OrphansFlags, logsAtHand: boolean): readonly string[] {
-  const { listed, needed, quarantined, deleted, waiting, waitsUntilMs, left, undecided } = sweep
+  const { listed, needed, own, young, quarantined, deleted, waiting, waitsUntilMs, left, undecided } = sweep
   const more = quarantined.length + deleted.length - MAX_SHOWN
   const until = waitsUntilMs === undefined ? '' : `; the first may go at ${shownMillis(waitsUntilMs)}`
   const logs = logsAtHand ? 'the logs do not tell' : 'only the logs tell, named by --log-table,'
+  const ours = own === 0 ? '' : ` Not counted: ${shownCount(own)} of frazil's own lists and hidden files.`
   const nothing = quarantined.length + deleted.length === 0
   return [
     ...(more > 0 ? [`And ${counted(more, 'file')} more: --json has all.`] : []),
-    `Of ${counted(listed, 'file')} the table needs ${shownCount(needed)}; what is younger than ${olderThan} is left alone.`,
+    `Of ${counted(listed - own, 'file')} the table needs ${shownCount(needed)}.${ours}`,
+    ...(young > 0 ? [`Left alone: ${counted(young, 'file')} younger than ${olderThan}.`] : []),
     ...(waiting > 0 ? [`In quarantine: ${counted(waiting, 'file')}${until}.`] : []),
     ...(undecided > 0 ? [`Left: ${counted(undecided, 'data file')} of which ${logs} whether a commit still needs them.`] : []),
     ...(left > 0 ? [`${counted(left, 'file')} could not be deleted just now: run it again.`] : []),

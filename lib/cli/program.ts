@@ -37,20 +37,30 @@ export async function main(args: readonly string[]): Promise<number> {
 
 const NEVER_SETTLED = 'Cannot go on: something awaits what will never come. Look at the await at the top of the pipeline file.'
 
+/** Headings of the list of commands, in its order. */
+const GROUPS = {
+  run: 'Run:',
+  look: 'Look:',
+  small: 'Keep small:',
+  plan: 'Plan and cost:',
+} as const
+
 /** Every command, for the tests that walk them. `finished` takes the exit code of the one that ran. */
 export function createProgram(json: boolean, finished: (code: number) => void): Command {
   const program = new Command('frazil')
     .description('A streaming lakehouse: Kafka topics in, Iceberg tables out, exactly once.')
     .version(version(), '--version', 'print the version')
+    .commandsGroup('Help:')
     .helpCommand(true)
     .showSuggestionAfterError()
     .exitOverride()
     // Errors are ours to print, in our words; help that nobody asked for is no data.
     .configureOutput({ writeErr: (text) => void (json || isError(text) || process.stderr.write(text)), outputError: () => {} })
-  const command = (name: string, description: string) => program.command(name).description(description).exitOverride()
+  const command = (name: string, group: keyof typeof GROUPS, description: string) =>
+    program.command(name).description(description).helpGroup(GROUPS[group]).exitOverride()
   const done = (action: (output: Output) => Promise<number>) => action(outputOf(json)).then(finished)
 
-  command('run', 'run a whole pipeline in this process: read, decide, commit')
+  command('run', 'run', 'run a whole pipeline in this process: read, decide, commit')
     .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -71,43 +81,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
     .option('--commit-interval <duration>', 'the longest that staged rows wait for a commit: 500ms, 1s, 2m', '1s')
     .action((file: string, flags: RunFlags) => done(async (output) => (await import('./run.ts')).runCommand(file, flags, output)))
 
-  command('plan', 'say what the next run or deployment of a pipeline would change in tables; write nothing')
-    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
-    .addOption(warehouseOption())
-    .addOption(catalogOption())
-    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
-    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
-    .option('--exit-code', 'exit with 1 when something would change', false)
-    .action((file: string, flags: PlanFlags) =>
-      done(async (output) => (await import('./plan.ts')).planCommand(file, flags, output)),
-    )
-
-  command('trim', 'delete what logs and staging hold that no checkpoint needs any more; say so only, without --apply')
-    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
-    .addOption(warehouseOption())
-    .addOption(catalogOption())
-    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
-    .option(
-      '--staging <location>',
-      'with --catalog glue: where segments and state lie (default: .frazil/staging/ in the warehouse)',
-    )
-    .option('--older-than <duration>', 'leave objects alone that are younger: 12h, 3d', '3d')
-    .option('--apply', 'delete it', false)
-    .action((file: string, flags: TrimFlags) =>
-      done(async (output) => (await import('./trim.ts')).trimCommand(file, flags, output)),
-    )
-
-  command('audit', 'prove that each offset landed exactly once; exit with 1 on a finding')
-    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
-    .addOption(warehouseOption())
-    .addOption(catalogOption())
-    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
-    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
-    .action((file: string, flags: WarehouseFlags) =>
-      done(async (output) => (await import('./audit.ts')).auditCommand(file, flags, output)),
-    )
-
-  command('query', 'ask the tables of a warehouse in SQL (DuckDB)')
+  command('query', 'look', 'ask the tables of a warehouse in SQL (DuckDB)')
     .argument(
       '<sql>',
       "one statement; tables are namespace.table, with FOR VERSION AS OF id or FOR TIMESTAMP AS OF 'time' after them",
@@ -119,12 +93,12 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./query.ts')).queryCommand(sql, flags, output)),
     )
 
-  command('tables', 'list the tables of a warehouse: rows, files, bytes, snapshots, markers')
+  command('tables', 'look', 'list the tables of a warehouse: rows, files, bytes, snapshots, markers')
     .addOption(warehouseOption())
     .addOption(catalogOption())
     .action((flags: WarehouseFlags) => done(async (output) => (await import('./tables.ts')).tablesCommand(flags, output)))
 
-  command('inspect', 'what a table is and how it does: columns, layout, properties, health, and what to run')
+  command('inspect', 'look', 'what a table is and how it does: columns, layout, properties, health, and what to run')
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -134,7 +108,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./inspect.ts')).inspectCommand(table, flags, output)),
     )
 
-  command('snapshots', 'list the snapshots of a table: what each changed, its marker and watermark')
+  command('snapshots', 'look', 'list the snapshots of a table: what each changed, its marker and watermark')
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -142,7 +116,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./snapshots.ts')).snapshotsCommand(table, flags, output)),
     )
 
-  command('files', 'list the files of a table: partition, rows, size, sort order')
+  command('files', 'look', 'list the files of a table: partition, rows, size, sort order')
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -152,7 +126,17 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./files.ts')).filesCommand(table, flags, output)),
     )
 
-  command('compact', 'rewrite the small files of a table into large ones; say so only, without --apply')
+  command('audit', 'look', 'prove that each offset landed exactly once; exit with 1 on a finding')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
+    .action((file: string, flags: WarehouseFlags) =>
+      done(async (output) => (await import('./audit.ts')).auditCommand(file, flags, output)),
+    )
+
+  command('compact', 'small', 'rewrite the small files of a table into large ones; say so only, without --apply')
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -163,15 +147,15 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       ).choices(['binpack', 'sort']),
     )
     .option('--target-file-size <size>', "128MB, 512MiB (default: the table's write.target-file-size-bytes, else 512MiB)")
-    .option('--min-input-files <n>', 'fewer stay as they are, unless they fill a whole file (default: 5)')
-    .option('--hot', 'also partitions that got files in the last hour', false)
+    .option('--min-input-files <n>', 'fewer, at least 2, stay as they are, unless they fill a whole file (default: 5)')
+    .option('--hot', 'also what got files in the last hour: partitions by time, elsewhere the files themselves', false)
     .option('--manifests', 'merge manifests even where they are few', false)
     .option('--apply', 'do it', false)
     .action((table: string, flags: CompactFlags) =>
       done(async (output) => (await import('./compact.ts')).compactCommand(table, flags, output)),
     )
 
-  command('expire', 'let go of old snapshots and of the files that only they need; say so only, without --apply')
+  command('expire', 'small', 'let go of old snapshots and of the files that only they need; say so only, without --apply')
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -188,7 +172,7 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./expire.ts')).expireCommand(table, flags, output)),
     )
 
-  command('orphans', 'find files in the place of a table that nothing names; quarantine, then delete them with --apply')
+  command('orphans', 'small', "find files below a table's location that nothing names; quarantine, then delete them with --apply")
     .argument('<table>', TABLE)
     .addOption(warehouseOption())
     .addOption(catalogOption())
@@ -204,7 +188,33 @@ export function createProgram(json: boolean, finished: (code: number) => void): 
       done(async (output) => (await import('./orphans.ts')).orphansCommand(table, flags, output)),
     )
 
-  command('cost', 'what a pipeline costs on AWS for a load, line by line, beside other services')
+  command('trim', 'small', 'delete what logs and staging hold that no checkpoint needs any more; say so only, without --apply')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option(
+      '--staging <location>',
+      'with --catalog glue: where segments and state lie (default: .frazil/staging/ in the warehouse)',
+    )
+    .option('--older-than <age>', 'leave objects alone that are younger: 12h, 3d', '3d')
+    .option('--apply', 'delete it', false)
+    .action((file: string, flags: TrimFlags) =>
+      done(async (output) => (await import('./trim.ts')).trimCommand(file, flags, output)),
+    )
+
+  command('plan', 'plan', 'say what the next run or deployment of a pipeline would change in tables; write nothing')
+    .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
+    .addOption(warehouseOption())
+    .addOption(catalogOption())
+    .option('--log-table <name>', 'with --catalog glue: DynamoDB table of the logs (default: FRAZIL_LOG_TABLE or frazil)')
+    .option('--staging <location>', 'with --catalog glue: where state lies (default: .frazil/staging/ in the warehouse)')
+    .option('--exit-code', 'exit with 1 when something would change', false)
+    .action((file: string, flags: PlanFlags) =>
+      done(async (output) => (await import('./plan.ts')).planCommand(file, flags, output)),
+    )
+
+  command('cost', 'plan', 'what a pipeline costs on AWS for a load, line by line, beside other services')
     .argument('<pipeline>', 'TypeScript file whose default export is a pipeline')
     .option('--rate <records/s>', 'records a second, of all topics together; 0.5 is one in two seconds (required)')
     .option('--size <bytes>', 'bytes of a value, on average (required)')

@@ -13,6 +13,7 @@ import {
   warehouseOf,
 } from './arguments.ts'
 import { counted, shownBytes, shownCount, shownDuration, shownMillis } from './format.ts'
+import { interruption } from './interruption.ts'
 import { COMMAND, EXIT, type Output } from './output.ts'
 import { progressDisplay } from './progress.ts'
 import { renderTable } from './table.ts'
@@ -27,9 +28,6 @@ export interface RunFlags extends WarehouseFlags {
   readonly commitInterval: string
 }
 
-/** npm sends on a Ctrl-C that the terminal has sent already: signals this close together are one. */
-const SAME_SIGNAL_MS = 1000
-
 /** `frazil run`: the whole pipeline in this process. Interrupted once it stops cleanly, twice at once. */
 export async function runCommand(pipelineFile: string, flags: RunFlags, output: Output): Promise<number> {
   // All that can be wrong is looked at before the warehouse is made.
@@ -41,17 +39,10 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
   const { run } = await import('../local/run.ts')
 
   const interrupt = new AbortController()
-  let interruptedAtMs = 0
-  const onSignal = () => {
-    if (interrupt.signal.aborted) {
-      if (performance.now() - interruptedAtMs < SAME_SIGNAL_MS) return
-      process.exit(EXIT.interrupted)
-    }
-    interruptedAtMs = performance.now()
+  const signals = interruption(() => {
     interrupt.abort()
     output.note('\nStopping: committing what is staged. Interrupt again to stop at once.')
-  }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  })
   const display = progressDisplay(process.stderr, output.json)
   let summary: RunSummary
   try {
@@ -66,7 +57,7 @@ export async function runCommand(pipelineFile: string, flags: RunFlags, output: 
     })
   } finally {
     display.end()
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+    signals.end()
   }
   const interrupted = interrupt.signal.aborted
   if (output.json) await output.data(`${JSON.stringify(summaryJson(plan, shownWarehouse(warehouse), interrupted, summary))}\n`)

@@ -79,6 +79,7 @@ async function thoseBelow(catalog: Catalog, ids: readonly TableId[], below: stri
 const MAX_NAMED = 20
 
 function known(name: string, all: readonly TableId[]): string {
+  if (/[/\\]|\.[mc]?[jt]s$/.test(name)) return "this command takes a table, not a pipeline's file."
   if (all.length === 0) return 'it has no tables.'
   const names = all.map((id) => shownId(id))
   const bare = nearest(

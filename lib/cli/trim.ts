@@ -6,7 +6,7 @@ import { checkpointAccess } from '../runtime/checkpoints.ts'
 import { cleanStaging, type ObjectCount, type StagingReport } from '../runtime/clean-staging.ts'
 import { createStagingRuntime } from '../runtime/runtime.ts'
 import { foreseeTrim, trim } from '../runtime/trim.ts'
-import { parseDuration, shownWarehouse, type WarehouseFlags, warehouseOf } from './arguments.ts'
+import { parseAge, shownWarehouse, type WarehouseFlags, warehouseOf } from './arguments.ts'
 import { counted, shownBytes, shownCount } from './format.ts'
 import { EXIT, type Output, tableWidth } from './output.ts'
 import { renderTable, styled } from './table.ts'
@@ -26,7 +26,7 @@ interface Trimmed extends StagingReport {
  */
 export async function trimCommand(pipelineFile: string, flags: TrimFlags, output: Output): Promise<number> {
   const at = warehouseOf(flags)
-  const olderThanMs = parseDuration('--older-than', flags.olderThan)
+  const olderThanMs = parseAge('--older-than', flags.olderThan, 0)
   const { loadPipeline } = await import('./load-pipeline.ts')
   const plan = await loadPipeline(pipelineFile)
   const { logs, checkpoint, dead, kept, failed } = await trimWarehouse(plan, at, olderThanMs, flags.apply)

@@ -2,7 +2,8 @@ import type { MarkerHealth, TableHealth } from './health.ts'
 
 const MB = 1_000_000
 const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 /** Files that a compaction would rewrite. A day of commits a minute leaves 1,440 in a partition, until one runs. */
 export const SMALL_FILES_WARNING = 100
@@ -99,7 +100,7 @@ function oldSnapshots({ snapshots, keepSnapshotsMs, atMs }: TableHealth, table: 
   if (keepSnapshotsMs === undefined || snapshots.oldestDueMs === null) return []
   const ageMs = atMs - snapshots.oldestDueMs
   return above('old-snapshots', ageMs, keepSnapshotsMs + EXPIRY_GRACE_MS, Number.POSITIVE_INFINITY, () => ({
-    what: `${many(snapshots.due, 'snapshot')} older than ${days(keepSnapshotsMs)}, the oldest ${days(ageMs)}`,
+    what: `${many(snapshots.due, 'snapshot')} older than ${age(keepSnapshotsMs)}, the oldest ${age(ageMs)}`,
     run: `expire ${table} --apply`,
     hint: undefined,
   }))
@@ -158,4 +159,14 @@ function size(bytes: number): string {
   return bytes < MB ? `${whole(bytes / 1000)} kB` : `${whole(bytes / MB)} MB`
 }
 
-const days = (ms: number): string => `${whole(ms / DAY_MS)} days`
+const AGES = [
+  ['day', DAY_MS],
+  ['hour', HOUR_MS],
+  ['minute', MINUTE_MS],
+] as const
+
+/** In the largest unit that there are two of: 2 days, 47 hours. */
+function age(ms: number): string {
+  const [unit, unitMs] = AGES.find(([, each]) => ms >= 2 * each) ?? ['second', 1000]
+  return many(Math.floor(ms / unitMs), unit)
+}

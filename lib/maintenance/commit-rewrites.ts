@@ -3,7 +3,7 @@ import type { DataFile } from '../iceberg/data-file.ts'
 import { objectLocation } from '../iceberg/paths.ts'
 import { replaceFiles } from '../iceberg/replace.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
-import { readSnapshot, type SnapshotFiles } from '../iceberg/snapshot.ts'
+import { hasLiveFiles, readSnapshot, type SnapshotFiles } from '../iceberg/snapshot.ts'
 import type { TableId } from '../ports/catalog.ts'
 import type { Objects } from '../ports/objects.ts'
 import { fenceOf } from './fence.ts'
@@ -20,6 +20,7 @@ export type GaveUp =
 export interface CommittedRewrites {
   readonly committed: readonly Rewritten[]
   readonly gaveUp: readonly { readonly rewritten: Rewritten; readonly why: GaveUp }[]
+  /** Live ones of the table, before and after. */
   readonly manifestsBefore: number
   readonly manifestsAfter: number
 }
@@ -65,7 +66,7 @@ async function decide(
     else if (why === undefined) due.push(rewritten)
     else gaveUp.push({ rewritten, why })
   }
-  const manifestsBefore = base.manifests.length
+  const manifestsBefore = base.manifests.filter(hasLiveFiles).length
   if (due.length === 0)
     return { verdict: 'Done', result: { committed: done, gaveUp, manifestsBefore, manifestsAfter: manifestsBefore } }
   const to = await replaceFiles({

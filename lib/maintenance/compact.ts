@@ -1,11 +1,12 @@
+import { isKind, messageOf } from '../errors.ts'
 import { changeTable, readTable, type TablePorts } from '../iceberg/change.ts'
 import { currentSnapshot, snapshotById } from '../iceberg/metadata.ts'
 import { replaceFiles, worthMerging } from '../iceberg/replace.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
-import { hasLiveFiles, manifestsOf, readSnapshot } from '../iceberg/snapshot.ts'
+import { hasLiveFiles, inParallel, manifestsOf, readSnapshot } from '../iceberg/snapshot.ts'
 import type { CompactPolicy } from '../pipeline/maintenance.ts'
 import type { TableId } from '../ports/catalog.ts'
-import { commitRewrites } from './commit-rewrites.ts'
+import { commitRewrites, type GaveUp } from './commit-rewrites.ts'
 import { partitionText } from './partition-text.ts'
 import { type CompactionLimits, type CompactionPlan, type Group, planCompaction } from './plan-compaction.ts'
 import { isUnreadable, type Rewritten, rewriteGroup } from './rewrite-group.ts'
@@ -41,14 +42,26 @@ export interface CompactionPreview {
   readonly manyManifests: boolean
 }
 
+/** A group whose files stay as they are. */
+export interface GivenUp {
+  readonly partition: string
+  readonly files: number
+  readonly why: string
+  /** True when a file of it cannot be read, now or by the next compaction; false when others were first. */
+  readonly unreadable: boolean
+  /** True when that is since the file is not what was committed: until it is restored its rows are lost. */
+  readonly damaged: boolean
+}
+
 /** What one job did. */
 export interface CompactReport {
   readonly filesBefore: number
   readonly filesAfter: number
   readonly bytesBefore: number
   readonly bytesAfter: number
-  /** Groups whose files stay as they are, and why. */
-  readonly gaveUp: readonly { readonly partition: string; readonly files: number; readonly why: string }[]
+  readonly gaveUp: readonly GivenUp[]
+  /** Live manifests of the table before its first commit and after its last; undefined when it made none. */
+  readonly manifests: ManifestsReport | undefined
   /** True when time ran out before the last group: the next plan has it. */
   readonly more: boolean
 }
@@ -129,23 +142,25 @@ export async function compactJob(
     const files = await readSnapshot(ports.objects, table.metadata, snapshot['snapshot-id'])
     return { table, snapshot, plan: planCompaction(table.metadata, files, policy, limits, job.nowMs) }
   })
-  if (planned === undefined) return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, gaveUp: [], more: false }
+  if (planned === undefined)
+    return { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, gaveUp: [], manifests: undefined, more: false }
   const { table, snapshot, plan } = planned
   const { metadata } = table
   const groups = plan.groups.slice(job.from, job.to)
   const perCommit = Math.ceil(groups.length / MAX_COMMITS)
   const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }
-  const gaveUp: CompactReport['gaveUp'][number][] = []
-  const leave = (group: Group, why: string) => {
-    const { specId, partition } = group
-    gaveUp.push({ partition: partitionText(metadata, specId, partition), files: group.files.length, why })
+  const gaveUp: GivenUp[] = []
+  const leave = ({ specId, partition, files }: Group, reason: Reason) => {
+    gaveUp.push({ partition: partitionText(metadata, specId, partition), files: files.length, ...reason })
   }
+  let manifests: ManifestsReport | undefined
   let pending: Rewritten[] = []
   const commitPending = async () => {
     if (pending.length === 0) return
     const done = await commitRewrites(ports, job.table, pending, snapshot['sequence-number'])
     pending = []
-    for (const { rewritten, why } of done.gaveUp) leave(rewritten.group, why)
+    for (const { rewritten, why } of done.gaveUp) leave(rewritten.group, raced(why))
+    if (done.committed.length > 0) manifests = { before: manifests?.before ?? done.manifestsBefore, after: done.manifestsAfter }
     for (const { group, added } of done.committed) {
       tally.filesBefore += group.files.length
       tally.bytesBefore += group.bytes
@@ -158,26 +173,45 @@ export async function compactJob(
     more = !hasTime()
     if (more) break
     const rewritten = await tryRewrite(ports, table, group, plan)
-    if (typeof rewritten === 'string') leave(group, rewritten)
+    if ('why' in rewritten) leave(group, rewritten)
     else pending.push(rewritten)
     if (pending.length >= perCommit) await commitPending()
   }
   await commitPending()
-  return { ...tally, gaveUp, more }
+  return { ...tally, gaveUp, manifests, more }
 }
 
+type Reason = Pick<GivenUp, 'why' | 'unreadable' | 'damaged'>
+
+const raced = (why: GaveUp): Reason => ({ why, unreadable: false, damaged: false })
+
 async function tryRewrite(
-  { objects, random }: TablePorts,
+  ports: TablePorts,
   table: LoadedTable,
   group: Group,
   { targetFileBytes }: CompactionPlan,
-): Promise<Rewritten | string> {
+): Promise<Rewritten | Reason> {
+  const { objects, random } = ports
   try {
-    return (await rewriteGroup({ table, objects, random, group, targetFileBytes })) ?? 'its files were replaced or deleted'
+    return (await rewriteGroup({ table, objects, random, group, targetFileBytes })) ?? (await whyGone(ports, table.id, group))
   } catch (error) {
     if (!isUnreadable(error)) throw error
-    return error instanceof Error ? error.message : String(error)
+    return { why: messageOf(error), unreadable: true, damaged: isKind(error, 'Corrupt') }
   }
+}
+
+/** A file of a group is not there: others replaced it, or it was lost, and the table names it still. */
+async function whyGone(ports: TablePorts, id: TableId, { files }: Group): Promise<Reason> {
+  const locations = files.map(({ file }) => file.filePath)
+  const sizes = await inParallel(locations, (location) => ports.objects.size(location))
+  const gone = locations.filter((_, i) => sizes[i] === undefined)
+  // Looked at after the files: what is live now was never to be deleted.
+  const { data } = await readTable(ports, id, 'compact', ({ metadata }) => readSnapshot(ports.objects, metadata))
+  const live = new Set(data.map(({ file }) => file.filePath))
+  const lost = gone.find((location) => live.has(location))
+  if (lost === undefined) return raced('its files were replaced or deleted')
+  const why = `Cannot compact ${lost}: expected the file that the table names, found none. Restore the file.`
+  return { why, unreadable: true, damaged: true }
 }
 
 /** What merging the manifests of a table did. */
@@ -193,12 +227,13 @@ export interface ManifestsReport {
 export async function mergeManifests(ports: TablePorts, id: TableId, always = false): Promise<ManifestsReport> {
   const { objects, random, clock } = ports
   let before: number | undefined
-  return changeTable<ManifestsReport>(ports, id, 'merge the manifests of', async ({ metadata, pointer }) => {
+  return changeTable<ManifestsReport>(ports, id, 'merge the manifests of', async ({ metadata, pointer }, { unknown }) => {
     const snapshot = currentSnapshot(metadata)
     const manifests = snapshot === undefined ? [] : (await manifestsOf(objects, snapshot)).filter(hasLiveFiles)
     before ??= manifests.length
-    if (!(worthMerging(metadata, manifests) || (always && manifests.length > 1)))
-      return { verdict: 'Done', result: { before, after: manifests.length } }
+    // Where a merge may have landed already once is enough: what cannot be merged further would be written for ever.
+    const told = always && !unknown && manifests.length > 1
+    if (!told && !worthMerging(metadata, manifests)) return { verdict: 'Done', result: { before, after: manifests.length } }
     const to = await replaceFiles({
       metadata,
       metadataLocation: pointer.metadataLocation,
@@ -212,8 +247,6 @@ export async function mergeManifests(ports: TablePorts, id: TableId, always = fa
       summary: {},
       properties: {},
     })
-    // Once is enough: what cannot be merged further would be written for ever.
-    always = false
     return { verdict: 'Swap', to, result: { before: to.manifestsBefore, after: to.manifestsAfter } }
   })
 }

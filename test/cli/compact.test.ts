@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
@@ -63,7 +63,7 @@ describe('frazil compact', () => {
     const before = listing(warehouse)
     const { code, stdout, stderr } = await compact('raw_trades', '--hot')
     expect(stdout).toMatch(/^event_time_day=2024-01-19 +6 +\d+ kB +1 +packed$/m)
-    expect(stderr).toBe('Target: files of 537 MB; 1 group in 1 job.\nNothing was written. --apply does it.\n')
+    expect(stderr).toBe('Target: files of 512 MiB; 1 group in 1 job.\nNothing was written. --apply does it.\n')
     expect(code).toBe(0)
     expect((await compact('agg_1m', '--hot')).stdout).toMatch(/^window_start_day=2024-01-19 +\d+ +\d+ kB +1 +sorted$/m)
     expect((await compact('raw_trades', '--hot', '--min-input-files', '7')).stderr).toBe(
@@ -138,8 +138,9 @@ describe('frazil compact', () => {
       [['raw_trades', '--strategy', 'zorder'], /Allowed choices are binpack, sort/],
       [['raw_trades', '--target-file-size', '512'], /expected at least 1048576 bytes, found '512'/],
       [['raw_trades', '--target-file-size', '512 MB'], /expected a size such as 128MB, 64MiB or a number of bytes/],
-      [['raw_trades', '--min-input-files', '0'], /expected a whole number from 1/],
+      [['raw_trades', '--min-input-files', '1'], /expected a whole number from 2 to \d+, found '1'/],
       [['raw_trade'], /did you mean trades\.raw_trades\?/],
+      [['pipelines/trades.ts'], /this command takes a table, not a pipeline's file\./],
     ] as const) {
       const [table, ...flags] = args
       const { code, stdout, stderr } = await compact(table, ...flags)
@@ -157,11 +158,34 @@ describe('what did not go', () => {
   test('is told with its reason, before and after', () => {
     const preview = { ...none, leftAlone }
     expect(previewText(preview)).toMatch(/^day=2026-01-01 +12 +- +- +left alone: delete files$/m)
-    const gaveUp = [{ partition: '', files: 7, why: 'its files were replaced or deleted' }]
+    const raced = { unreadable: false, damaged: false }
+    const gaveUp = [{ partition: '', files: 7, why: 'its files were replaced or deleted', ...raced }]
     const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0, manifestsAfter: 3, interrupted: false }
     const text = compactedText(preview, { ...tally, gaveUp })
     expect(text).toMatch(/^- +7 +gave up: its files were replaced or deleted$/m)
     expect(text).toMatch(/^day=2026-01-01 +12 +left alone: delete files$/m)
+  })
+})
+
+describe('frazil compact of a table with a damaged file', () => {
+  test('names the file under the table, and exits 1 until it is restored', async () => {
+    const hurt = join(dir, 'hurt')
+    const parts = tradesInParts(tempDir(), hurt)
+    for (let part = 0; part < 2; part++) await parts.next(200)
+    const [{ path }] = await told<FileTold[]>('files', 'raw_trades', '--warehouse', hurt)
+    const file = fileURLToPath(path)
+    const bytes = readFileSync(file)
+    const again = () => frazil('compact', 'raw_trades', '--hot', '--min-input-files', '2', '--apply', '--warehouse', hurt)
+    writeFileSync(file, bytes.subarray(0, 100))
+    const { code, stdout, stderr } = await again()
+    expect(stdout).toMatch(/^event_time_day=2024-01-19 +2 +gave up: a file cannot be read$/m)
+    expect(stderr).toMatch(
+      /^event_time_day=2024-01-19: Cannot read Parquet .*\nRestore the file; until then its partition is not compacted\.\n$/m,
+    )
+    expect(stderr).not.toContain('the next compaction plans it anew')
+    expect(code).toBe(1)
+    writeFileSync(file, bytes)
+    expect((await again()).code).toBe(0)
   })
 })
 
@@ -183,12 +207,17 @@ describe('frazil compact that is interrupted', () => {
     ])
     await once(child.stderr!, 'data')
     child.kill('SIGINT')
+    await once(child.stderr!, 'data')
     catalog.exec('ROLLBACK')
     catalog.close()
-    const { code, stderr } = await answer
-    expect(stderr).toMatch(/^job 1 of 1: \d files, .*Interrupted: what was rewritten until then is in the table\.\n$/s)
+    const { code, stdout, stderr } = await answer
+    expect(stderr).toMatch(
+      /^job 1 of 1: \d files, .*\nInterrupted: ends after the group at hand; Ctrl-C again ends now\.\n.*Interrupted: what was rewritten until then is in the table\.\n$/s,
+    )
     expect(code).toBe(130)
     expect(await all('raw_trades')).toEqual(rows)
+    const { manifests } = await compactTold('raw_trades')
+    expect(stdout).toMatch(new RegExp(`^manifests +\\d +${manifests.count}$`, 'm'))
   })
 })
 

@@ -90,6 +90,10 @@ describe('frazil expire', () => {
     const raw = await expireTold('raw_trades', '--older-than', '1ms', '--retain-last', '1')
     // The last is a compaction's, and brought no marker.
     expect([raw.kept, raw.oldestKept?.id]).toEqual([2, marked.at(-2)?.id])
+    const { stderr } = await expire('raw_trades', '--older-than', '1ms', '--retain-last', '1')
+    expect(stderr).toContain(
+      "Kept: the last 1, and those younger than 1ms, and the newest with a pipeline's marker: 2 snapshots, the oldest of ",
+    )
   })
 
   test('lets go of snapshots with their files: they cannot be read any more, the kept ones and the table can', async () => {

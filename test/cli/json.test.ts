@@ -10,17 +10,17 @@ const input = tradesFile(dir, 500)
 /** How each command is called in earnest. A new command without a line here fails the walk. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: ['run', TRADES, '--input', input, '--warehouse', warehouse, '--until-end'],
-  plan: ['plan', TRADES, '--warehouse', warehouse],
-  trim: ['trim', TRADES, '--warehouse', warehouse],
-  audit: ['audit', TRADES, '--warehouse', warehouse],
   query: ['query', 'SELECT symbol, count(*) AS n FROM trades.raw_trades GROUP BY ALL', '--warehouse', warehouse],
   tables: ['tables', '--warehouse', warehouse],
   inspect: ['inspect', 'trades.raw_trades', '--warehouse', warehouse],
   snapshots: ['snapshots', 'trades.raw_trades', '--warehouse', warehouse],
   files: ['files', 'trades.raw_trades', '--warehouse', warehouse],
+  audit: ['audit', TRADES, '--warehouse', warehouse],
   compact: ['compact', 'trades.raw_trades', '--warehouse', warehouse, '--hot', '--min-input-files', '2'],
   expire: ['expire', 'trades.raw_trades', '--warehouse', warehouse],
   orphans: ['orphans', 'trades.raw_trades', '--warehouse', warehouse],
+  trim: ['trim', TRADES, '--warehouse', warehouse],
+  plan: ['plan', TRADES, '--warehouse', warehouse],
   cost: ['cost', TRADES, '--rate', '1000', '--size', '108'],
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseBrokers, parseCount, parseDuration } from '../../lib/cli/arguments.ts'
+import { parseBrokers, parseCount, parseDuration, shownSize } from '../../lib/cli/arguments.ts'
 import { counted, shownBytes, shownDuration, shownMicros } from '../../lib/cli/format.ts'
 import { progressLine } from '../../lib/cli/progress.ts'
 import { sqlTokens, statementCount } from '../../lib/cli/sql-tokens.ts'
@@ -217,6 +217,10 @@ describe('arguments', () => {
     expect(parseCount('--partitions', '12', 100)).toBe(12)
     for (const text of ['0', '101', '1.5', '1e1', '', '-1'])
       expect(() => parseCount('--partitions', text, 100)).toThrow(/from 1 to 100/)
+  })
+
+  test('sizes that are set show as they may be given', () => {
+    expect([512 * 2 ** 20, 128_000_000, 2 ** 30 + 2 ** 19].map(shownSize)).toEqual(['512 MiB', '128 MB', '1,024.5 MiB'])
   })
 
   test('brokers are host:port, IPv6 in brackets', () => {

@@ -81,7 +81,7 @@ describe('frazil trim', () => {
     }
     expect((await answer).code).toBe(130)
     await runTrades(input, warehouse)
-    await reported(warehouse, '--older-than', '1ms', '--apply')
+    await reported(warehouse, '--older-than', '0s', '--apply')
     const [{ n }] = await rowsOf<{ n: number }>(
       'SELECT (SELECT count(*) FROM trades.raw_trades) + (SELECT count(*) FROM trades.dead_letters) AS n',
       warehouse,
@@ -109,6 +109,12 @@ describe('frazil trim', () => {
   test('refuses an age that is none', async () => {
     const { code, stderr } = await trim(join(dir, 'none'), '--older-than', 'long')
     expect(code).toBe(2)
-    expect(stderr).toMatch(/^error: Cannot read --older-than: expected a duration/)
+    expect(stderr).toMatch(/^error: Cannot read --older-than: expected an age/)
+  })
+
+  test.each(['trim', 'audit'])('%s says that it takes a pipeline, not a table', async (command) => {
+    const { code, stderr } = await frazil(command, 'trades.raw_trades', '--warehouse', join(dir, 'none'))
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/found nothing\. This command takes a pipeline's file, not a table\.\n/)
   })
 })

@@ -138,6 +138,13 @@ describe('help', () => {
     expect(code).toBe(0)
   })
 
+  test('--help lists the commands in groups', async () => {
+    const { stdout } = await frazil('--help')
+    const headings = [...stdout.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading)
+    expect(headings).toEqual(['Options', 'Run', 'Look', 'Keep small', 'Plan and cost', 'Help'])
+    expect(stdout).toMatch(/^Keep small:\n {2}compact .*^ {2}expire .*^ {2}orphans .*^ {2}trim .*^Plan and cost:$/ms)
+  })
+
   test('--version prints the version of package.json', async () => {
     const { code, stdout } = await frazil('--version')
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
