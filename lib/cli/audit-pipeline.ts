@@ -1,5 +1,5 @@
 import { isKind, messageOf, refused, usage } from '../errors.ts'
-import { currentSchema } from '../iceberg/metadata.ts'
+import { currentSchema, currentSnapshot } from '../iceberg/metadata.ts'
 import { type LoadedTable, planFiles } from '../iceberg/scan.ts'
 import { fieldsOf } from '../iceberg/schema.ts'
 import { lookAtWarehouse, type WarehouseAt } from '../local/warehouse.ts'
@@ -81,7 +81,7 @@ export async function auditPipeline(plan: Plan, at: WarehouseAt): Promise<AuditR
           `${name}: checkpoint ${logs.last?.n} is not applied to it yet; its ${one.judged.pending.length} files count as there.`,
         )
       if (!Object.hasOwn(plan.tables, one.plan)) continue
-      const view = await viewOf(sql, warehouse, one, findings)
+      const { view, countedRows } = await viewOf(sql, warehouse, one, findings)
       // What is to be applied goes as far as the checkpoint.
       const isPending = one.judged.pending.length > 0
       tables.set(one.plan, {
@@ -90,6 +90,8 @@ export async function auditPipeline(plan: Plan, at: WarehouseAt): Promise<AuditR
         view,
         next: isPending ? undefined : next,
         droppedRows: one.judged.droppedRows,
+        ahead: one.judged.ahead,
+        countedRows,
       })
     }
     findings.push(...judgeOffsets(offsets, nextOfLogs(logs), logs.last?.body?.n))
@@ -177,7 +179,7 @@ const nextOfLogs = ({ partitions }: AuditedLogs): ReadonlyMap<string, number | n
   new Map(partitions.map(({ topic, partition, next }) => [partitionLabel(topic, partition), next]))
 
 /** The rows of the snapshot that was loaded, and of files still to be applied. Files that are gone are a finding. */
-async function viewOf(sql: AuditSql, warehouse: ReadWarehouse, loaded: Loaded, findings: Finding[]): Promise<string> {
+async function viewOf(sql: AuditSql, warehouse: ReadWarehouse, loaded: Loaded, findings: Finding[]) {
   const { table, judged } = loaded
   const name = tableName(table)
   const fields = fieldsOf(currentSchema(table.metadata))
@@ -196,14 +198,17 @@ async function viewOf(sql: AuditSql, warehouse: ReadWarehouse, loaded: Loaded, f
     const gone = files.filter((_, i) => !there[i]).map(({ path }) => path)
     if (gone.length > 0)
       unreadable(`${gone.length} data files of ${name} are gone or of another size: ${gone.slice(0, 5).join(', ')}.`, gone)
-    return await sql.addTable(
+    const view = await sql.addTable(
       fields,
       files.filter((_, i) => there[i]).map(({ path }) => path),
     )
+    const total = currentSnapshot(table.metadata)?.summary['total-records']
+    const pending = judged.pending.reduce((sum, file) => sum + file.rows, 0)
+    return { view, countedRows: gone.length > 0 || total === undefined ? undefined : Number(total) + pending }
   } catch (error) {
     if (!isKind(error, 'Corrupt', 'Refused')) throw error
     unreadable(messageOf(error))
-    return sql.addTable(fields, [])
+    return { view: await sql.addTable(fields, []), countedRows: undefined }
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../runtime/audit-coverage.ts'
 import { type Finding, type OffsetRun, runsText, SHOWN_RUNS } from '../runtime/audit-findings.ts'
 import type { PartitionLog } from '../runtime/audit-logs.ts'
+import { type Explained, explainedBy } from '../runtime/audit-retention.ts'
 import type { AuditSql, Ends, Limits, Member, Range } from './audit-sql.ts'
 import { counted, shownCount } from './format.ts'
 
@@ -23,6 +24,10 @@ export interface AuditedTable {
   /** Next offset of each partition by label, null before its first; undefined when nothing tells. */
   readonly next: ReadonlyMap<string, number | null> | undefined
   readonly droppedRows: number
+  /** It holds more than the checkpoint that was read. */
+  readonly ahead: boolean
+  /** Rows that its snapshot, and files still to be applied, count; undefined when they do not, or files are gone. */
+  readonly countedRows: number | undefined
 }
 
 /** A partition in the report. */
@@ -56,6 +61,8 @@ interface Judged {
 /**
  * Proves that a table which takes all records of a topic holds, with the topic's dead letters, each offset once. Counts come
  * first; only where they disagree are the offsets looked for.
+ *
+ * @param sharesDead the dead letters are those of other sources, too
  */
 export async function auditCoverage(
   sql: AuditSql,
@@ -63,6 +70,7 @@ export async function auditCoverage(
   logs: readonly PartitionLog[],
   rows: AuditedTable,
   dead: AuditedTable,
+  sharesDead: boolean,
 ): Promise<SourceAudit> {
   const members = [memberOf(rows), memberOf(dead, topic)]
   const ends = await sql.ends(members)
@@ -98,27 +106,26 @@ export async function auditCoverage(
   // As many offsets as rows: none is there twice, and nobody need look for it.
   const isOnce = ends.reduce((sum, one) => sum + one.rows, 0) === found.reduce((sum, { offsets }) => sum + offsets, 0)
   const droppedRows = rows.droppedRows + dead.droppedRows
-  const unaccounted = (of: (coverage: Coverage) => number) =>
-    [...judged.values()].reduce((sum, { coverage }) => sum + (coverage === undefined ? 0 : of(coverage)), 0)
-  const excess = unaccounted((coverage) => Math.max(0, coverage.excess))
-  const over = unaccounted((coverage) => Math.max(0, coverage.excess) + coverage.before)
-  // Retention explains all of it, or at least what the beginning of the table does not.
-  const isAllDropped = over > 0 && over <= droppedRows
-  const isDropped = isAllDropped || (excess > 0 && excess <= droppedRows)
-  const notes = notesOf(judged, rows, label, isAllDropped)
-  if (isDropped)
-    notes.push(
-      `${rows.name}: ${counted(isAllDropped ? over : excess, 'offset')} missing, retention dropped ${counted(droppedRows, 'row')}.`,
-    )
+  const coverages = [...judged.values()].flatMap(({ coverage }) => coverage ?? [])
+  const isComplete =
+    !rows.ahead &&
+    !dead.ahead &&
+    [...judged.values()].every(({ coverage, log }) => coverage === undefined || (coverage.gaps !== null && log?.first != null))
+  const dropped = { least: droppedRows - (sharesDead ? dead.droppedRows : 0), most: droppedRows }
+  const explained = explainedBy(coverages, dropped, isComplete)
+  const notes = [
+    ...notesOf(judged, rows, label, droppedRows > 0 && explained.verdict !== 'lost'),
+    ...retentionNotes(rows, droppedRows, explained),
+  ]
   const findings = [
-    ...(await missingOffsets(sql, members, judged, rows, dead, isDropped, droppedRows, label)),
+    ...(await missingOffsets(sql, members, judged, rows, dead, explained, droppedRows, label)),
+    ...cameBack(rows, droppedRows, explained),
     ...(isOnce ? [] : await overlaps(sql, members, label)),
     ...(await outsideLogs(sql, members, topic, logs, [rows, dead])),
   ]
   const inFindings = new Set(findings.map(({ partition }) => partition))
   const partitions = [...judged].map(([partition, { count, asked: range, coverage }]): PartitionReport => {
-    const isExplained = coverage !== undefined && ((isAllDropped && coverage.before > 0) || (isDropped && coverage.excess > 0))
-    const verdict = coverage === undefined || isExplained ? 'proved' : coverage.verdict
+    const verdict = coverage === undefined ? 'proved' : verdictOf(coverage, explained)
     return {
       partition: label(partition),
       first: range?.from ?? null,
@@ -175,7 +182,7 @@ function notesOf(
   judged: ReadonlyMap<number, Judged>,
   rows: AuditedTable,
   label: (partition: number) => string,
-  isAllDropped: boolean,
+  isExplained: boolean,
 ): string[] {
   const notes: string[] = []
   for (const [partition, { coverage, asked, log }] of judged) {
@@ -188,12 +195,38 @@ function notesOf(
       notes.push(
         `${rows.name}, ${label(partition)}: ${counted(coverage.missing, 'offset')} missing. Whether they are gaps of the topic cannot be told: neither log nor checkpoint counts them.`,
       )
-    if (coverage.before > 0 && !isAllDropped)
+    // With dropped rows it is the sum of all partitions that tells.
+    if (coverage.before > 0 && !isExplained)
       notes.push(
         `${rows.name}, ${label(partition)}: ${counted(coverage.before, 'offset')} missing below its first row, ${asked.head}. Whether the table was there then cannot be told: the log was trimmed.`,
       )
   }
   return notes
+}
+
+function verdictOf(coverage: Coverage, { verdict }: Explained): Verdict {
+  if (coverage.before === 0 && coverage.excess <= 0) return coverage.verdict
+  if (verdict === 'dropped') return 'proved'
+  return verdict === 'lost' ? coverage.verdict : 'unproved'
+}
+
+function retentionNotes({ name }: AuditedTable, droppedRows: number, { missing, verdict }: Explained): readonly string[] {
+  const told = `${name}: ${counted(missing, 'offset')} missing, retention dropped ${counted(droppedRows, 'row')}`
+  if (droppedRows === 0) return []
+  if (verdict === 'dropped') return [`${told}.`]
+  if (verdict !== 'unclear' || missing === 0) return []
+  const why =
+    missing > droppedRows
+      ? `Whether the other ${shownCount(missing - droppedRows)} are from before the table was made cannot be told: the log was trimmed.`
+      : 'Whether they are the same cannot be told: nothing tells of all partitions as far as the tables go.'
+  return [`${told}. ${why}`]
+}
+
+/** Dropped rows that are there all the same. */
+function cameBack({ name }: AuditedTable, droppedRows: number, { missing, verdict }: Explained): readonly Finding[] {
+  if (verdict !== 'back') return []
+  const message = `${name}: ${counted(missing, 'offset')} missing, retention dropped ${counted(droppedRows, 'row')}: some came back, or were there more than once.`
+  return [{ kind: 'surplus', table: name, partition: null, message }]
 }
 
 async function missingOffsets(
@@ -202,13 +235,14 @@ async function missingOffsets(
   judged: ReadonlyMap<number, Judged>,
   rows: AuditedTable,
   dead: AuditedTable,
-  isDropped: boolean,
+  explained: Explained,
   droppedRows: number,
   label: (partition: number) => string,
 ): Promise<readonly Finding[]> {
   // Equal counts may hide a loss behind a gap that was filled: entry by entry they cannot.
   const suspects = [...judged].filter(([, { coverage, log }]) => {
-    if (coverage === undefined || coverage.gaps === null || isDropped) return false
+    if (coverage === undefined || coverage.gaps === null) return false
+    if (coverage.excess > 0 && explained.verdict !== 'lost') return false
     return coverage.excess !== 0 || (coverage.missing > 0 && (log?.entries.length ?? 0) > 0 && coverage.before === 0)
   })
   if (suspects.length === 0) return []
@@ -238,7 +272,10 @@ async function missingOffsets(
     const at = { table: rows.name, partition: label(partition) }
     if (count > 0 && found !== undefined) {
       const among = coverage.missing > count ? ` (recorded gaps among them)` : ''
-      const dropped = droppedRows > 0 ? ` Retention dropped ${shownCount(droppedRows)} rows, which is fewer.` : ''
+      const dropped =
+        droppedRows > 0
+          ? ` In all partitions ${shownCount(explained.missing)} are missing, retention dropped ${counted(droppedRows, 'row')}.`
+          : ''
       findings.push({
         kind: 'missing',
         ...at,

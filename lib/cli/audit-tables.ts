@@ -7,7 +7,7 @@ import type { AuditedLogs, PartitionLog } from '../runtime/audit-logs.ts'
 import type { JudgedTable } from '../runtime/audit-table.ts'
 import { type AuditedTable, auditCoverage, auditUnique, memberOf, type PartitionReport } from './audit-source.ts'
 import type { AuditSql } from './audit-sql.ts'
-import { counted, shownMillis } from './format.ts'
+import { counted, shownCount, shownMillis } from './format.ts'
 
 /** What is proved of a table. */
 export type Role =
@@ -61,20 +61,30 @@ export async function auditTables(auditing: Auditing) {
       continue
     }
     const audited = await auditTable(auditing, table)
-    findings.push(...audited.findings)
+    const rows = await sql.rows(table.view)
+    const uncounted = judgeCount(table, rows)
+    findings.push(...audited.findings, ...uncounted)
     notes.push(...(audited.notes ?? []))
     const partitions = audited.partitions ?? []
-    const isWrong = audited.findings.length > 0 || (judged.get(name)?.findings.length ?? 0) > 0
+    const isWrong = audited.findings.length + uncounted.length > 0 || (judged.get(name)?.findings.length ?? 0) > 0
     audits.push({
       table: table.name,
       role: audited.role,
       marker: judged.get(name)?.marker?.n ?? null,
-      rows: await sql.rows(table.view),
+      rows,
       partitions,
       verdict: isWrong ? 'finding' : partitions.some(({ verdict }) => verdict === 'unproved') ? 'unproved' : 'proved',
     })
   }
   return { tables: audits, findings, notes }
+}
+
+/** A snapshot may claim rows that its files do not have. */
+function judgeCount({ name, countedRows }: AuditedTable, rows: number): readonly Finding[] {
+  if (countedRows === undefined || countedRows === rows) return []
+  const kind = rows < countedRows ? 'missing' : 'surplus'
+  const message = `${name}: its files have ${counted(rows, 'row')}, its snapshot counts ${shownCount(countedRows)} (total-records).`
+  return [{ kind, table: name, partition: null, message }]
 }
 
 async function auditTable(auditing: Auditing, table: AuditedTable): Promise<Audited> {
@@ -114,7 +124,8 @@ async function auditRows(auditing: Auditing, table: AuditedTable, source: Source
   const logs = logsOf(auditing, source)
   const dead = tables.get(source.deadLetters)
   if (takesAll(auditing, source).includes(table.plan) && dead !== undefined) {
-    const { partitions, findings, notes } = await auditCoverage(sql, source.topic, logs, table, dead)
+    const sharesDead = Object.values(plan.sources).some((other) => other !== source && other.deadLetters === source.deadLetters)
+    const { partitions, findings, notes } = await auditCoverage(sql, source.topic, logs, table, dead, sharesDead)
     return { role: 'all records', partitions, findings, notes }
   }
   const staged = await auditStaged(auditing, table)

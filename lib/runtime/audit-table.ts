@@ -126,23 +126,45 @@ function regressions(chain: readonly Snapshot[], pipeline: string): readonly str
   })
 }
 
-/** Snapshots without our marker may rewrite rows (`replace`) and drop what retention counts (`delete`); nothing else. */
+/**
+ * Snapshots may rewrite rows as they are (`replace`) and drop what retention counts (`delete`); others that are not ours may change
+ * none. `chain` is newest first.
+ */
 function foreignChanges(chain: readonly Snapshot[], pipeline: string, droppedRows: number): readonly string[] {
   const found: string[] = []
   let deleted = 0
-  for (const { summary, 'snapshot-id': id } of chain) {
-    const count = (key: string) => Number(summary[key] ?? 0)
-    const change = count('added-records') - count('deleted-records')
-    if (summary.operation === 'delete') deleted -= change
-    else if (summary[markerProperty(pipeline)] === undefined && change !== 0)
+  for (const [i, { summary, 'snapshot-id': id }] of chain.entries()) {
+    const { operation } = summary
+    const mine = operation !== 'replace' && summary[markerProperty(pipeline)] !== undefined
+    const change = changeOf(summary)
+    if (operation === 'delete') deleted -= change
+    else if (!mine && change !== 0)
       found.push(
-        `snapshot ${id} (${summary.operation}), which is not of this pipeline, ${change > 0 ? 'added' : 'removed'} ${Math.abs(change)} ${Math.abs(change) === 1 ? 'row' : 'rows'}.`,
+        `snapshot ${id} (${operation}), which is not of this pipeline, ${change > 0 ? 'added' : 'removed'} ${rowsText(Math.abs(change))}.`,
+      )
+    const total = totalOf(summary)
+    const before = totalOf(chain[i + 1]?.summary)
+    if (total !== undefined && before !== undefined && total !== before + change)
+      found.push(
+        `snapshot ${id} (${operation}) counts ${rowsText(total)} after ${before}, though it ${change < 0 ? 'removed' : 'added'} ${Math.abs(change)}.`,
       )
   }
-  if (deleted > droppedRows)
-    found.push(`its snapshots deleted ${deleted} rows, retention accounts for ${droppedRows} (${DROPPED_ROWS_PROPERTY}).`)
+  // Where the first snapshot is still there, so are all that dropped rows.
+  const whole = chain.at(-1)?.['parent-snapshot-id'] === undefined
+  if (deleted > droppedRows || (whole && deleted < droppedRows))
+    found.push(`its snapshots deleted ${rowsText(deleted)}, retention accounts for ${droppedRows} (${DROPPED_ROWS_PROPERTY}).`)
   return found
 }
+
+function changeOf(summary: Snapshot['summary']): number {
+  const count = (key: string) => Number(summary[key] ?? 0)
+  return count('added-records') - count('deleted-records')
+}
+
+const totalOf = (summary: Snapshot['summary'] | undefined): number | undefined =>
+  summary?.['total-records'] === undefined ? undefined : Number(summary['total-records'])
+
+const rowsText = (rows: number): string => `${rows} ${rows === 1 ? 'row' : 'rows'}`
 
 function watermarkOf(chain: readonly Snapshot[], pipeline: string): number | null | undefined {
   const [newest] = ours(chain, pipeline)

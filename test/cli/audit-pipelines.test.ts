@@ -73,7 +73,9 @@ test('a table that filters is held to what was staged for it, and so is one with
   const broken = await audit(pipeline, warehouse)
   expect(broken.findings.map(({ kind, message }) => [kind, message])).toEqual([
     ['missing', 'trades.dear has 7 rows, 40 were staged for it.'],
+    ['missing', 'trades.dear: its files have 7 rows, its snapshot counts 40 (total-records).'],
     ['surplus', 'trades.bare has 82 rows, 80 were staged for it.'],
+    ['surplus', 'trades.bare: its files have 82 rows, its snapshot counts 80 (total-records).'],
   ])
 })
 

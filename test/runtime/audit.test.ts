@@ -6,6 +6,7 @@ import { encodeStagingEntry, type StagingEntry } from '../../lib/protocol/stagin
 import { askedOf, coverageOf, stagedRows } from '../../lib/runtime/audit-coverage.ts'
 import { type PartitionLog, stagingJudge } from '../../lib/runtime/audit-logs.ts'
 import { judgeOffsets } from '../../lib/runtime/audit-offsets.ts'
+import { explainedBy } from '../../lib/runtime/audit-retention.ts'
 import { judgeTable } from '../../lib/runtime/audit-table.ts'
 import type { Last } from '../../lib/runtime/checkpoints.ts'
 import { tradesId, tradesMetadata, UUID } from '../iceberg/fixtures.ts'
@@ -155,6 +156,42 @@ describe('coverage', () => {
   })
 })
 
+describe('rows that retention dropped', () => {
+  const part = (before: number, excess: number) =>
+    ({ missing: 0, gaps: 0, unstaged: 0, before, excess, verdict: 'finding' }) as const
+  const explained = (parts: readonly ReturnType<typeof part>[], least: number, complete = true, most = least) =>
+    explainedBy(parts, { least, most }, complete)
+
+  test('explain as many offsets, over all partitions together and once', () => {
+    expect(explained([part(0, 60), part(40, 0)], 100)).toEqual({ missing: 100, verdict: 'dropped' })
+    // What lies below the first row has used them up.
+    expect(explained([part(100, 30)], 100)).toEqual({ missing: 130, verdict: 'unclear' })
+    expect(explained([part(0, 60), part(0, 60)], 60)).toEqual({ missing: 120, verdict: 'lost' })
+    expect(explained([part(20, 100)], 100)).toMatchObject({ verdict: 'unclear' })
+    expect(explained([part(20, 101)], 100)).toMatchObject({ verdict: 'lost' })
+    expect(explained([part(0, 99)], 100)).toMatchObject({ verdict: 'back' })
+    expect(explained([part(0, 0)], 100)).toMatchObject({ verdict: 'back' })
+  })
+
+  test('prove nothing where not all is known', () => {
+    expect(explained([part(0, 100)], 100, false)).toMatchObject({ verdict: 'unclear' })
+    expect(explained([part(0, 40)], 100, false)).toMatchObject({ verdict: 'unclear' })
+    expect(explained([part(0, 101)], 100, false)).toMatchObject({ verdict: 'lost' })
+  })
+
+  test('may be of another source, where dead letters are shared', () => {
+    for (const missing of [60, 80, 100])
+      expect(explained([part(0, missing)], 60, true, 100)).toMatchObject({ verdict: 'dropped' })
+    expect(explained([part(0, 59)], 60, true, 100)).toMatchObject({ verdict: 'back' })
+  })
+
+  test('that are none explain nothing', () => {
+    expect(explained([part(0, 0)], 0)).toMatchObject({ verdict: 'none' })
+    expect(explained([part(9, 0)], 0)).toMatchObject({ verdict: 'unclear' })
+    expect(explained([part(9, 1)], 0)).toMatchObject({ verdict: 'lost' })
+  })
+})
+
 test('offsets of a later marker are nowhere behind those of an earlier one', () => {
   const at = (table: string, n: number, next: number) => ({ table, n, next: new Map([['trades-0', next]]) })
   const logged = new Map([['trades-0', 30]])
@@ -238,6 +275,31 @@ describe('a table', () => {
     const lossy = { ...replace, 'added-records': '9' }
     const compacted = judge(table([snapshot(1, ours(3, 60)), snapshot(2, lossy)], properties), checkpoint(3, 3, 2))
     expect(compacted.findings[0].message).toContain('removed 1 row.')
+  })
+
+  test('must count as many rows after a rewrite as before, and drop as many as retention says', () => {
+    const replace = { operation: 'replace', 'added-records': '5', 'deleted-records': '5' }
+    const messages = (total: string, last: Record<string, string>, properties: Record<string, string> = {}) => {
+      const snapshots = [snapshot(1, { ...ours(3, 60), 'total-records': '5' }), snapshot(2, { ...last, 'total-records': total })]
+      const { findings } = judge(table(snapshots, { [MARKER]: 'i:3', ...properties }), checkpoint(3, 3, 2))
+      return findings.map(({ message }) => message)
+    }
+    expect(messages('5', replace)).toEqual([])
+    expect(messages('4', replace)).toEqual([
+      'Table trades.raw_trades: snapshot 2 (replace) counts 4 rows after 5, though it added 0.',
+    ])
+    // A copied marker makes no commit of it.
+    expect(messages('4', { ...replace, ...ours(4, 60), 'added-records': '4' })).toEqual(
+      expect.arrayContaining([expect.stringMatching(/snapshot 2 \(replace\).* removed 1 row\./)]),
+    )
+    const remove = { operation: 'delete', 'added-records': '0', 'deleted-records': '2' }
+    expect(messages('3', remove, { 'frazil.dropped-rows': '2' })).toEqual([])
+    expect(messages('3', remove, { 'frazil.dropped-rows': '3' })).toEqual([
+      'Table trades.raw_trades: its snapshots deleted 2 rows, retention accounts for 3 (frazil.dropped-rows).',
+    ])
+    // Older ones may have expired.
+    const [, rest] = [snapshot(1, {}), snapshot(2, remove)]
+    expect(judge(table([rest], { [MARKER]: 'i:3', 'frazil.dropped-rows': '3' }), checkpoint(3, 3, 2)).findings).toEqual([])
   })
 
   test('is judged by its own history where the logs are lost', () => {
