@@ -1,3 +1,4 @@
+import { corrupt } from '../lib/errors.ts'
 import type { TablePorts } from '../lib/iceberg/change.ts'
 import { lookup } from '../lib/lookup.ts'
 import { type CompactJob, compactJob } from '../lib/maintenance/compact.ts'
@@ -80,7 +81,15 @@ export async function workStep(
   hasTime: () => boolean,
 ): Promise<Step<CompactedFiles>> {
   const { gaveUp, manifests: _, ...files } = await compactJob(ports, job, policy, limits, hasTime)
-  return compacted({ ...files, gaveUp: gaveUp.length, unreadable: gaveUp.filter(({ unreadable }) => unreadable).length })
+  const step = compacted({ ...files, gaveUp: gaveUp.length, unreadable: gaveUp.filter(({ unreadable }) => unreadable).length })
+  const damaged = gaveUp.filter((group) => group.damaged).length
+  if (damaged === 0) return step
+  // Nobody would notice otherwise before a query fails. Which files it is would name values of records here.
+  const error = corrupt(
+    `Cannot compact table ${job.table.name}: expected readable data files, found damaged ones in ${damaged} groups. "frazil compact" with --apply names them; restore them.`,
+  )
+  ports.telemetry.error(error, { table: job.table.name })
+  return { ...step, failed: [error] }
 }
 
 /** Plans, and does job after job while time lasts. One that fails does not stop the others. */
@@ -102,8 +111,9 @@ export async function allSteps(setting: CompactSetting, context: Context): Promi
     const policy = lookup(plan.tables, job.table.name, 'table').maintenance.compact
     if (policy === undefined) continue
     try {
-      const { answer } = await workStep(setting, job, policy, hasTime)
+      const { answer, failed: damaged } = await workStep(setting, job, policy, hasTime)
       files = added(files, answer)
+      failed.push(...damaged)
       if (answer.more) break
     } catch (thrown) {
       const error = withoutValues(thrown)

@@ -130,21 +130,37 @@ export function sortOrderOf(fields: Fields, sortBy: readonly SortField[]): SortO
       transform: 'identity',
       'source-id': fieldNamed(fields, column, 'sort').id,
       direction,
-      'null-order': direction === 'asc' ? 'nulls-first' : 'nulls-last',
+      'null-order': nullOrderOf(direction),
     })),
   }
 }
 
-/** A sort order as the plan writes one. Throws `Refused` for one by anything but columns. */
+/** A sort order as the plan writes one. Throws `Refused` for one that we cannot produce exactly (`isOurOrder`). */
 export function sortByOf(order: SortOrder | undefined, schema: IcebergSchema): readonly SortField[] {
-  return (order?.fields ?? []).map(({ transform, direction, 'source-id': source }) => {
+  return (order?.fields ?? []).map((field) => {
+    const { transform, direction, 'source-id': source, 'null-order': nulls } = field
     if (transform !== 'identity')
       throw refused(
         `Cannot write in the order of ${transform}: expected columns as they are. Use a version of frazil that knows it.`,
       )
-    return { column: sourceField(schema, source).name, direction }
+    const { name, required } = sourceField(schema, source)
+    if (!required && nulls !== nullOrderOf(direction))
+      throw refused(
+        `Cannot write in the order of ${name} ${direction} ${nulls}: expected ${nullOrderOf(direction)}. Use a version of frazil that knows it.`,
+      )
+    return { column: name, direction }
   })
 }
+
+/** Whether files can be written in a sort order: by columns as they are, of the top level, with nulls where Iceberg has them by default. */
+export function isOurOrder({ fields }: SortOrder, schema: IcebergSchema): boolean {
+  return fields.every(({ transform, direction, 'source-id': source, 'null-order': nulls }) => {
+    const field = schema.fields.find(({ id }) => id === source)
+    return transform === 'identity' && field !== undefined && (field.required || nulls === nullOrderOf(direction))
+  })
+}
+
+const nullOrderOf = (direction: SortField['direction']) => (direction === 'asc' ? 'nulls-first' : 'nulls-last')
 
 /**
  * The Iceberg type of a partition field's values. Any transform may be asked for, also those we cannot compute: reading a
@@ -163,7 +179,7 @@ function sourceField(schema: IcebergSchema, id: number): SchemaField {
   const field = schema.fields.find((candidate) => candidate.id === id)
   if (field === undefined)
     throw refused(
-      `Cannot use partitions by column id ${id}: expected it in schema ${schema['schema-id']}, found none. It was dropped, or lies in a nested column; use a version of frazil that knows such tables.`,
+      `Cannot use partitions or an order by column id ${id}: expected it in schema ${schema['schema-id']}, found none. It was dropped, or lies in a nested column; use a version of frazil that knows such tables.`,
     )
   return field
 }

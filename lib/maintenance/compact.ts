@@ -42,7 +42,7 @@ export interface CompactionPreview {
   readonly manyManifests: boolean
 }
 
-/** A group whose files stay as they are. */
+/** Files of a group that stay as they are: all of it, or one that cannot be read while the others were rewritten. */
 export interface GivenUp {
   readonly partition: string
   readonly files: number
@@ -150,8 +150,8 @@ export async function compactJob(
   const perCommit = Math.ceil(groups.length / MAX_COMMITS)
   const tally = { filesBefore: 0, filesAfter: 0, bytesBefore: 0, bytesAfter: 0 }
   const gaveUp: GivenUp[] = []
-  const leave = ({ specId, partition, files }: Group, reason: Reason) => {
-    gaveUp.push({ partition: partitionText(metadata, specId, partition), files: files.length, ...reason })
+  const leave = ({ specId, partition, files }: Group, reason: Reason, count = files.length) => {
+    gaveUp.push({ partition: partitionText(metadata, specId, partition), files: count, ...reason })
   }
   let manifests: ManifestsReport | undefined
   let pending: Rewritten[] = []
@@ -174,7 +174,10 @@ export async function compactJob(
     if (more) break
     const rewritten = await tryRewrite(ports, table, group, plan)
     if ('why' in rewritten) leave(group, rewritten)
-    else pending.push(rewritten)
+    else {
+      for (const { why, damaged } of rewritten.skipped ?? []) leave(group, { why, damaged, unreadable: true }, 1)
+      pending.push(rewritten)
+    }
     if (pending.length >= perCommit) await commitPending()
   }
   await commitPending()

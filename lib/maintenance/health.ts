@@ -9,6 +9,7 @@ import type { Objects } from '../ports/objects.ts'
 import { markersOf } from '../protocol/marker.ts'
 import { fenceOf } from './fence.ts'
 import { fileTimes } from './file-times.ts'
+import { limitsOf } from './limits.ts'
 import { partitionText } from './partition-text.ts'
 import { type CompactionLimits, MIN_FILE_SHARE, planCompaction, targetFileBytes } from './plan-compaction.ts'
 import { snapshotsDue } from './snapshots-due.ts'
@@ -17,8 +18,8 @@ const MB = 1 << 20
 /** Upper bounds of the histogram's buckets, bytes; a last bucket has what is larger. */
 export const HISTOGRAM_BOUNDS_BYTES: readonly number[] = [8 * MB, 32 * MB, 128 * MB, 512 * MB]
 
-/** What a compaction could do, whatever memory it has. */
-const NO_LIMITS: CompactionLimits = { maxGroupBytes: Number.MAX_SAFE_INTEGER, maxGroupValues: Number.MAX_SAFE_INTEGER }
+/** Those of a compaction function that is deployed as it is by default. */
+const DEFAULT_LIMITS: CompactionLimits = limitsOf(2048)
 
 export interface PartitionHealth {
   /** As its folder is named; empty for an unpartitioned table. */
@@ -105,6 +106,8 @@ export interface HealthOptions {
   readonly metadataBytes: number
   readonly policy: MaintenancePlan
   readonly nowMs: number
+  /** Of the compaction that is to come: it takes no more at a time. Default: those of a function of 2,048 MB. */
+  readonly limits?: CompactionLimits
   /** By pipeline, for those whose logs are at hand. Read after `metadata`, or a marker may seem to be ahead of them. */
   readonly lastCheckpoints?: Readonly<Record<string, LastCheckpoint>>
 }
@@ -114,10 +117,10 @@ export interface HealthOptions {
  * engine's tables of format version 2, those with delete files too.
  */
 export async function healthOf(objects: Objects, metadata: TableMetadata, options: HealthOptions): Promise<TableHealth> {
-  const { policy, nowMs, lastCheckpoints = {} } = options
+  const { policy, nowMs, limits = DEFAULT_LIMITS, lastCheckpoints = {} } = options
   const files = await readSnapshot(objects, metadata)
   const target = targetFileBytes(metadata, policy.compact ?? DEFAULT_MAINTENANCE.compact)
-  const partitions = partitionsOf(metadata, files, target, compactableOf(metadata, files, policy, nowMs))
+  const partitions = partitionsOf(metadata, files, target, compactableOf(metadata, files, policy, limits, nowMs))
   const order = defaultSortOrder(metadata)
   const due = policy.expire === undefined ? [] : snapshotsDue(metadata, policy.expire, nowMs)
   return {
@@ -160,11 +163,12 @@ function compactableOf(
   metadata: TableMetadata,
   files: SnapshotFiles,
   { compact }: MaintenancePlan,
+  limits: CompactionLimits,
   nowMs: number,
 ): ReadonlyMap<string, FileCounts> {
   const found = new Map<string, FileCounts>()
   if (compact === undefined) return found
-  for (const group of planCompaction(metadata, files, compact, NO_LIMITS, nowMs).groups) {
+  for (const group of planCompaction(metadata, files, compact, limits, nowMs).groups) {
     const key = partitionOf(group)
     found.set(key, total([found.get(key) ?? NONE, counted(group.files)]))
   }

@@ -1,9 +1,11 @@
 import { partitionOf } from '../iceberg/commit.ts'
 import { CONTENT_EQUALITY_DELETES, type DataFile } from '../iceberg/data-file.ts'
-import { defaultSortOrder, specById } from '../iceberg/metadata.ts'
+import { currentSchema, defaultSortOrder, specById } from '../iceberg/metadata.ts'
+import { isOurOrder } from '../iceberg/schema.ts'
 import type { ScanFile, SnapshotFiles } from '../iceberg/snapshot.ts'
 import type { TableMetadata } from '../iceberg/types.ts'
 import type { CompactPolicy } from '../pipeline/maintenance.ts'
+import { parseCompactFileName } from '../protocol/names.ts'
 import { fileTimes, isByTime } from './file-times.ts'
 
 /** What bounds the memory and time of one group (protocol rule 27). */
@@ -12,6 +14,8 @@ export interface CompactionLimits {
   readonly maxGroupBytes: number
   /** Rows times columns: what they take decoded follows from it. */
   readonly maxGroupValues: number
+  /** Of rows that are held decoded: those of a sorted group, else of a row group. Known only as files are read. Default: no bound. */
+  readonly maxMemoryBytes?: number
 }
 
 /** Files of one partition that are rewritten together. */
@@ -22,6 +26,8 @@ export interface Group {
   readonly bytes: number
   /** Sorted by the table's sort order. */
   readonly sorted: boolean
+  /** What its rows may take decoded: a group of more becomes one of fewer files (`rewriteGroup`). */
+  readonly maxMemoryBytes: number
 }
 
 /** Files that would be rewritten but for something. */
@@ -29,7 +35,8 @@ export interface LeftAlone {
   readonly specId: number
   readonly partition: DataFile['partition']
   readonly files: number
-  readonly why: 'delete files' | 'too large for memory' | 'not Parquet'
+  /** `sort order`: the policy wants the table's, which we cannot produce (`isOurOrder`). */
+  readonly why: 'delete files' | 'too large for memory' | 'not Parquet' | 'sort order'
 }
 
 export interface CompactionPlan {
@@ -69,8 +76,11 @@ export function planCompaction(
   const small = target * MIN_FILE_SHARE
   // Against what the table wants, not what fits here: another engine's large files are as they should be.
   const large = wanted * MAX_FILE_SHARE
-  const sorted = policy.strategy === 'sort' || (policy.strategy === 'auto' && metadata['default-sort-order-id'] !== 0)
-  const columns = Math.max(1, metadata.schemas.at(-1)?.fields.length ?? 1)
+  const order = defaultSortOrder(metadata)
+  const hasOrder = order !== undefined && order.fields.length > 0
+  const canSort = hasOrder && isOurOrder(order, currentSchema(metadata))
+  const sorted = canSort && policy.strategy !== 'binpack'
+  const columns = Math.max(1, currentSchema(metadata).fields.length)
   const timeOf = fileTimes(metadata)
   const groups: Group[] = []
   const leftAlone: LeftAlone[] = []
@@ -80,27 +90,31 @@ export function planCompaction(
       if (count > 0) leftAlone.push({ specId, partition, files: count, why })
     }
     const due = policy.hot ? files : coldFiles(metadata, files, (file) => timeOf(file) <= nowMs - policy.coldAfterMs)
-    const misfit = due.filter(({ file }) => file.sizeBytes < small || file.sizeBytes > large)
+    const misfit = due.filter(({ file }) => file.sizeBytes < small || isToSplit(file, large))
     const parquet = misfit.filter(({ file }) => file.fileFormat === 'PARQUET' && file.keyMetadata === undefined)
     const fitting = parquet.filter(({ file }) => fits(file, columns, limits))
-    const candidates = worthwhile(fitting, wanted)
-    const found = pack(candidates, columns, limits).filter((group) => isEnough(group, policy, target, large))
+    const found = groupsOf(fitting, columns, policy, limits, { target, large })
+    const held = found.reduce((sum, group) => sum + group.length, 0)
     leave(misfit.length - parquet.length, 'not Parquet')
     leave(parquet.length - fitting.length, 'too large for memory')
     if (found.length > 0 && files.some((file) => snapshot.deletes.some((one) => concerns(metadata, one, file))))
-      leave(
-        found.reduce((sum, group) => sum + group.length, 0),
-        'delete files',
-      )
+      leave(held, 'delete files')
+    else if (policy.strategy === 'sort' && hasOrder && !canSort) leave(held, 'sort order')
     else
       for (const group of found)
-        groups.push({ specId, partition, files: group, bytes: bytesOf(group), sorted: sorted && hasOrder(metadata) })
+        groups.push({
+          specId,
+          partition,
+          files: group,
+          bytes: bytesOf(group),
+          sorted,
+          maxMemoryBytes: limits.maxMemoryBytes ?? Number.POSITIVE_INFINITY,
+        })
   }
   return { groups, leftAlone, targetFileBytes: target }
 }
 
 const bytesOf = (files: readonly ScanFile[]): number => files.reduce((sum, { file }) => sum + file.sizeBytes, 0)
-const hasOrder = (metadata: TableMetadata): boolean => (defaultSortOrder(metadata)?.fields.length ?? 0) > 0
 
 function byPartition(files: readonly ScanFile[]): ReadonlyMap<string, readonly ScanFile[]> {
   const partitions = new Map<string, ScanFile[]>()
@@ -125,22 +139,6 @@ function coldFiles(
   return files.filter(isCold)
 }
 
-/**
- * Without the largest while it is more than twice as large as all others together: a file is then rewritten only into one at least half
- * as large again, so that each byte is rewritten a logarithmic number of times however small the files are that keep coming.
- */
-function worthwhile(files: readonly ScanFile[], wanted: number): readonly ScanFile[] {
-  const ascending = [...files].sort((a, b) => a.file.sizeBytes - b.file.sizeBytes || inOrder(a, b))
-  let others = bytesOf(ascending)
-  let end = ascending.length
-  for (; end > 1; end--) {
-    const { sizeBytes } = ascending[end - 1].file
-    others -= sizeBytes
-    if (sizeBytes <= 2 * others || sizeBytes > wanted) break
-  }
-  return ascending.slice(0, end).sort(inOrder)
-}
-
 /** As they came: what was written together lies together. */
 function inOrder(a: ScanFile, b: ScanFile): number {
   if (a.sequenceNumber !== b.sequenceNumber) return a.sequenceNumber < b.sequenceNumber ? -1 : 1
@@ -150,29 +148,84 @@ function inOrder(a: ScanFile, b: ScanFile): number {
 const fits = (file: DataFile, columns: number, { maxGroupBytes, maxGroupValues }: CompactionLimits): boolean =>
   file.sizeBytes <= maxGroupBytes && file.recordCount * columns <= maxGroupValues
 
-/** One group after the other, each as full as the limits let it be. */
-function pack(files: readonly ScanFile[], columns: number, { maxGroupBytes, maxGroupValues }: CompactionLimits): ScanFile[][] {
-  const groups: ScanFile[][] = []
-  let bytes = Number.POSITIVE_INFINITY
+/**
+ * A file that is far too large. None that a compaction wrote: it is so for its rows, and would come out like that again and again.
+ */
+const isToSplit = ({ sizeBytes, recordCount, filePath }: DataFile, large: number): boolean =>
+  sizeBytes > large && recordCount > 1 && parseCompactFileName(filePath) === undefined
+
+/**
+ * The files of a partition that are rewritten together: where one is to be split, or fewer come of them. What is written has one small file
+ * at most, so that every group leaves fewer to split, or else fewer small ones, than it took: plan after plan comes to an end.
+ */
+function groupsOf(
+  files: readonly ScanFile[],
+  columns: number,
+  policy: CompactPolicy,
+  limits: CompactionLimits,
+  { target, large }: { readonly target: number; readonly large: number },
+): readonly (readonly ScanFile[])[] {
+  const hasSplit = (group: readonly ScanFile[]) => group.some(({ file }) => isToSplit(file, large))
+  const isFewer = (group: readonly ScanFile[]) => Math.max(1, Math.ceil(bytesOf(group) / target)) < group.length
+  const { alone, closed, last } = pack(files, columns, limits)
+  const rest = hasSplit(last) ? last : worthwhile(last)
+  const isEnough = rest.length >= policy.minInputFiles || bytesOf(rest) > target
+  const full = isEnough ? [...closed, rest] : closed
+  return [...alone.map((one) => [one]), ...full].filter((group) => hasSplit(group) || isFewer(group))
+}
+
+/**
+ * One group after the other, each as full as the limits let it be, but the last. What takes more than half of a group is alone: it is
+ * about as large as memory lets it be, and what a full group becomes is that, so its bytes are not rewritten again.
+ */
+function pack(
+  files: readonly ScanFile[],
+  columns: number,
+  { maxGroupBytes, maxGroupValues }: CompactionLimits,
+): {
+  readonly alone: readonly ScanFile[]
+  readonly closed: readonly (readonly ScanFile[])[]
+  readonly last: readonly ScanFile[]
+} {
+  const alone: ScanFile[] = []
+  const closed: ScanFile[][] = []
+  let last: ScanFile[] = []
+  let bytes = 0
   let values = 0
-  for (const one of files) {
-    const { sizeBytes, recordCount } = one.file
-    if (bytes + sizeBytes > maxGroupBytes || values + recordCount * columns > maxGroupValues) {
-      groups.push([])
+  for (const one of [...files].sort(inOrder)) {
+    const { sizeBytes } = one.file
+    const fileValues = one.file.recordCount * columns
+    if (sizeBytes > maxGroupBytes / 2 || fileValues > maxGroupValues / 2) {
+      alone.push(one)
+      continue
+    }
+    if (bytes + sizeBytes > maxGroupBytes || values + fileValues > maxGroupValues) {
+      closed.push(last)
+      last = []
       bytes = 0
       values = 0
     }
-    groups[groups.length - 1].push(one)
+    last.push(one)
     bytes += sizeBytes
-    values += recordCount * columns
+    values += fileValues
   }
-  return groups
+  return { alone, closed, last }
 }
 
-/** Iceberg's three reasons to rewrite a group: many files, enough for a whole one, or a file to split. */
-function isEnough(group: readonly ScanFile[], { minInputFiles }: CompactPolicy, target: number, large: number): boolean {
-  if (group.some(({ file }) => file.sizeBytes > large)) return true
-  return group.length > 1 && (group.length >= minInputFiles || bytesOf(group) > target)
+/**
+ * Without the largest while it is more than twice as large as all others together: a file is then rewritten only into one at least half
+ * as large again, so that each byte is rewritten a logarithmic number of times however small the files are that keep coming.
+ */
+function worthwhile(files: readonly ScanFile[]): readonly ScanFile[] {
+  const ascending = [...files].sort((a, b) => a.file.sizeBytes - b.file.sizeBytes || inOrder(a, b))
+  let others = bytesOf(ascending)
+  let end = ascending.length
+  for (; end > 1; end--) {
+    const { sizeBytes } = ascending[end - 1].file
+    others -= sizeBytes
+    if (sizeBytes <= 2 * others) break
+  }
+  return ascending.slice(0, end).sort(inOrder)
 }
 
 /** Whether a delete file may hold a delete of a row of a data file (spec, "Scan Planning"). */
@@ -181,6 +234,6 @@ export function concerns(metadata: TableMetadata, deletes: ScanFile, data: Pick<
   const equality = file.content === CONTENT_EQUALITY_DELETES
   if (equality ? sequenceNumber <= data.sequenceNumber : sequenceNumber < data.sequenceNumber) return false
   if (file.referencedDataFile !== undefined) return file.referencedDataFile === data.file.filePath
-  if (equality && specById(metadata, file.specId).fields.length === 0) return true
+  if (equality && specById(metadata, file.specId).fields.every(({ transform }) => transform === 'void')) return true
   return partitionOf(file) === partitionOf(data.file)
 }

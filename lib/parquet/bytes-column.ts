@@ -127,6 +127,7 @@ export function bytesColumn(
     append: (vector, rows, from, to) => appendAll(expectType(vector, type), rows, from, to),
     uncompressedBytes: () => pages.uncompressedBytes() + openBytes(),
     heldBytes: () => pages.compressedBytes() + count * 4 + plain.sizeBytes + dictionary.sizeBytes,
+    estimatedBytes: () => pages.compressedBytes() + openBytes() * pages.ratio(),
     finish: () => {
       flush()
       const page = codedPages > 0 ? dictionary.page() : undefined

@@ -11,6 +11,8 @@ export interface ColumnWriter {
   uncompressedBytes(): number
   /** Bytes of the open chunk that are held in memory: compressed pages and what the open page has so far. */
   heldBytes(): number
+  /** About what the open chunk takes in the file: what is open is taken to compress as the pages before it did. */
+  estimatedBytes(): number
   /** Ends the chunk and starts the next. */
   finish(): Chunk
 }

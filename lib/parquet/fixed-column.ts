@@ -57,6 +57,7 @@ export function fixedColumn(field: Field, type: FixedType, pages: ChunkBuilder, 
     },
     uncompressedBytes: () => pages.uncompressedBytes() + openBytes(),
     heldBytes: () => pages.compressedBytes() + openBytes(),
+    estimatedBytes: () => pages.compressedBytes() + openBytes() * pages.ratio(),
     finish: () => {
       flush()
       return pages.finish(undefined, undefined)

@@ -85,6 +85,8 @@ export interface ChunkBuilder {
   pages(): number
   compressedBytes(): number
   uncompressedBytes(): number
+  /** What compression leaves of a byte, by the pages of this chunk or else of the last one; 1 before the first. */
+  ratio(): number
   /** `levels[0 .. rows)` is 1 for a value and 0 for a null, undefined in a required column; `values` holds no nulls. */
   dataPage(encoding: PageEncoding, levels: Uint8Array | undefined, values: Uint8Array, facts: PageFacts): void
   /** Ends the chunk and starts the next. The dictionary is known only now, though it comes first in the file. */
@@ -95,6 +97,7 @@ export function chunkBuilder(type: ColumnType, compress: Compress, scratch: Scra
   let parts: Uint8Array[] = []
   let compressedBytes = 0
   let uncompressedBytes = 0
+  let ratio = 1
   let plainPages = 0
   let dictionaryCodedPages = 0
   let values = 0
@@ -113,6 +116,7 @@ export function chunkBuilder(type: ColumnType, compress: Compress, scratch: Scra
     part.set(stored, header.length)
     compressedBytes += part.length
     uncompressedBytes += header.length + body.length
+    ratio = compressedBytes / uncompressedBytes
     return part
   }
 
@@ -120,6 +124,7 @@ export function chunkBuilder(type: ColumnType, compress: Compress, scratch: Scra
     pages: () => plainPages + dictionaryCodedPages,
     compressedBytes: () => compressedBytes,
     uncompressedBytes: () => uncompressedBytes,
+    ratio: () => ratio,
     dataPage: (encoding, levels, encoded, facts) => {
       const body = levels === undefined ? encoded : withLevels(levels, facts, encoded, scratch)
       parts.push(page(DATA_PAGE, encoding, facts.rows, body))

@@ -18,7 +18,7 @@ export interface ParquetOptions extends PageLimits, CompressionLevels {
   readonly rowGroupBytes: number
   /** A string or binary column's dictionary, per row group, at most 64 MB; 0 for none. */
   readonly maxDictionaryBytes: number
-  /** The file is full once `bufferedBytes` has reached this; default: never. */
+  /** About what a file has, compressed: at least `FULL_SHARE` of it where more rows come; default: no bound. */
   readonly targetFileBytes: number
 }
 
@@ -38,6 +38,10 @@ export const METRICS_WIDTH = 16
 
 /** Rows between two looks at the sizes of row group and file. */
 const STEP_ROWS = 4096
+/** A step has at most this share of the target, so that a file does not go far beyond it. */
+const STEP_SHARE = 1 / 8
+/** A file is full at this share of its target: a row group for the rest would be a very small one. */
+const FULL_SHARE = 0.9
 
 /** What Iceberg's data_file keeps of a column (spec, Manifests). */
 export interface ColumnMetrics {
@@ -78,7 +82,7 @@ export interface ParquetWriter {
   readonly rows: number
   /** Memory held: the file so far, and the pages being filled. */
   readonly bufferedBytes: number
-  /** True once `bufferedBytes` has reached `targetFileBytes`: time for another file. */
+  /** True once the file has about `targetFileBytes`: time for another. */
   readonly full: boolean
   /** Ends the file. The writer takes nothing afterwards. */
   finish(): ParquetFile
@@ -107,6 +111,7 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
   let sizeBytes = MAGIC.length
   let closedRows = 0
   let openRows = 0
+  let full = false
   let finished = false
 
   function closeRowGroup(): void {
@@ -122,12 +127,13 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
   }
 
   const bufferedBytes = () => columns.reduce((bytes, column) => bytes + column.heldBytes(), sizeBytes)
-  const full = () => bufferedBytes() >= settings.targetFileBytes
+  const seemsFull = () =>
+    columns.reduce((bytes, column) => bytes + column.estimatedBytes(), sizeBytes) >= settings.targetFileBytes
 
   function append(batch: Batch, rows?: Int32Array, from = 0, to = rows === undefined ? batch.rows : rows.length): number {
     if (finished) throw corrupt('Cannot append to Parquet file: expected an open writer, found a finished one.')
     checkColumns(fields, batch.vectors)
-    const step = stepRows(batch.vectors, Math.min(settings.rowGroupBytes, settings.targetFileBytes))
+    const step = stepRows(batch.vectors, Math.min(settings.rowGroupBytes, settings.targetFileBytes * STEP_SHARE))
     let at = from
     while (at < to) {
       const end = Math.min(to, at + step)
@@ -138,8 +144,11 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
       }
       openRows += end - at
       at = end
-      if (groupBytes >= settings.rowGroupBytes) closeRowGroup()
-      if (full()) break
+      const mayBeFull = seemsFull()
+      // How well its rows compress is known when they are: the file goes on where they did better than it seemed.
+      if (mayBeFull || groupBytes >= settings.rowGroupBytes) closeRowGroup()
+      full = mayBeFull && sizeBytes >= settings.targetFileBytes * FULL_SHARE
+      if (full) break
     }
     return at
   }
@@ -168,7 +177,7 @@ export function parquetWriter(fields: Fields, options: Partial<ParquetOptions> =
       return bufferedBytes()
     },
     get full() {
-      return full()
+      return full
     },
     finish,
   }
@@ -208,9 +217,13 @@ function checkColumns(fields: Fields, vectors: readonly Vector[]): void {
   if (expected !== found) throw corrupt(`Cannot append to Parquet file: expected columns of types ${expected}, found ${found}.`)
 }
 
+/** Of a value that is no string or binary, or of the length of one that is. */
+const VALUE_BYTES = 8
+
 /** So few rows that one step of the longest values cannot go far beyond the bound. */
 function stepRows(vectors: readonly Vector[], boundBytes: number): number {
-  let widest = 0
+  const fixed = vectors.length * VALUE_BYTES
+  let widest = fixed * STEP_ROWS <= boundBytes ? 0 : fixed
   for (const vector of vectors) {
     if (vector.type !== 'string' && vector.type !== 'binary') continue
     const { offsets, entries } = vector

@@ -167,14 +167,20 @@ describe('compact', () => {
     for (const form of FORMS) expect(JSON.stringify([answer, report])).not.toContain(form)
   })
 
-  test('counts what it gave up for a file that cannot be read', async () => {
+  test('rewrites the others beside a damaged file, and says so after all was done', async () => {
     const { planned, worked, listed, ports } = await deployed()
     const [job] = (await planned()).jobs
     const files = (await listed('')).filter((location) => location.includes('/raw/') && location.endsWith('.parquet'))
     await ports.objects.put(files[0], [new Uint8Array(100)])
     output.take()
-    expect(await worked(job)).toMatchObject({ filesBefore: 0, gaveUp: 1, unreadable: 1 })
-    expect(printed().lines).toMatchObject([{ message: 'compacted', table: 'raw', compactionsGivenUp: 1, unreadable: 1 }])
+    await expect(worked(job)).rejects.toMatchObject({
+      kind: 'Corrupt',
+      message: expect.stringContaining('Cannot compact table raw'),
+    })
+    expect(printed().lines).toMatchObject([
+      { level: 'ERROR', kind: 'Corrupt', table: 'raw' },
+      { message: 'compacted', table: 'raw', filesAfter: 1, compactionsGivenUp: 1, unreadable: 1 },
+    ])
   })
 
   test('a job that is done again, or twice at a time, changes nothing more', async () => {
@@ -457,6 +463,6 @@ describe('the environment of maintenance', () => {
 
 test('what is rewritten at a time follows from the memory', () => {
   const [one, two] = [limitsOf(1024), limitsOf(2048)]
-  expect(one).toEqual({ maxGroupValues: 44_739_242, maxGroupBytes: 178_956_970 })
+  expect(one).toEqual({ maxGroupValues: 44_739_242, maxGroupBytes: 178_956_970, maxMemoryBytes: 357_913_941 })
   expect(Math.floor(two.maxGroupBytes / one.maxGroupBytes)).toBe(2)
 })

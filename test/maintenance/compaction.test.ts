@@ -9,6 +9,7 @@ import { replaceFiles } from '../../lib/iceberg/replace.ts'
 import { hasLiveFiles, manifestsOf, readSnapshot } from '../../lib/iceberg/snapshot.ts'
 import { compactJob, mergeManifests, previewCompaction } from '../../lib/maintenance/compact.ts'
 import { FENCE_PROPERTY } from '../../lib/maintenance/fence.ts'
+import { limitsOf } from '../../lib/maintenance/limits.ts'
 import { planCompaction } from '../../lib/maintenance/plan-compaction.ts'
 import type { CompactPolicy } from '../../lib/pipeline/maintenance.ts'
 import { fileOf } from '../iceberg/fixtures.ts'
@@ -45,7 +46,13 @@ describe('the plan of a compaction', () => {
   })
 
   it('takes fewer when they make a whole file', async () => {
-    expect(await plannedSizes([300, 300])).toEqual([[300, 300]])
+    expect(await plannedSizes([200, 200, 200])).toEqual([[200, 200, 200]])
+  })
+
+  it('takes none that would not become fewer', async () => {
+    expect(await plannedSizes([300, 300])).toEqual([])
+    expect(await plannedSizes([380, 380, 380, 380, 380], { minInputFiles: 2 })).toEqual([[380, 380, 380, 380, 380]])
+    expect(await plannedSizes([380, 380, 380], { minInputFiles: 2 })).toEqual([])
   })
 
   it('leaves out a file that is larger than all others together', async () => {
@@ -57,6 +64,21 @@ describe('the plan of a compaction', () => {
   it('splits a file that is far too large', async () => {
     expect(await plannedSizes([1000])).toEqual([[1000]])
     expect(await plannedSizes([900])).toEqual([])
+  })
+
+  it('takes groups that memory cuts below the number of files that are enough, and the rest of them later', async () => {
+    const limits = limitsOf(2048)
+    const groups = await plannedSizes(Array(100).fill(80), {}, limits)
+    expect(groups.map((group) => group.length)).toEqual(Array(24).fill(4))
+    expect(await plannedSizes(Array(4).fill(80), {}, limits)).toEqual([])
+    // What they become takes more than half of a group: memory has no room for two.
+    expect(await plannedSizes(Array(25).fill(320), {}, limits)).toEqual([])
+    expect(await plannedSizes(Array(50).fill(175), {}, limits)).toEqual([])
+  })
+
+  it('takes small files between those that are as large as memory lets them be', async () => {
+    const limits = { maxGroupBytes: 100 * MB, maxGroupValues: 2 ** 40 }
+    expect(await plannedSizes([70, 5, 70, 5, 70, 5, 70, 5, 70, 5], {}, limits)).toEqual([[5, 5, 5, 5, 5]])
   })
 
   it('cuts groups where memory ends, and leaves alone what would not fit by itself', async () => {
@@ -175,7 +197,10 @@ describe('compaction', () => {
     const files = await world.dataFiles()
     const there = await world.locations()
     const again = await compactJob(world.ports, jobs[0], EAGER, NO_LIMITS)
-    expect(again).toMatchObject({ filesBefore: 0, gaveUp: [{ files: 2, why: 'its files were replaced or deleted' }] })
+    expect(again).toMatchObject({
+      filesBefore: 0,
+      gaveUp: [{ files: 2, why: 'its files were replaced or deleted', unreadable: false }],
+    })
     expect(await world.dataFiles()).toEqual(files)
     expect(await world.locations()).toEqual(there)
   })
@@ -303,10 +328,34 @@ describe('compaction', () => {
     expect(report).toMatchObject({
       filesBefore: 2,
       filesAfter: 1,
-      gaveUp: [{ partition: 'event_time_day=2026-02-16', files: 2 }],
+      gaveUp: [{ partition: 'event_time_day=2026-02-16', files: 2, unreadable: true, damaged: true }],
     })
     expect(report.gaveUp[0].why).toContain('Cannot read Parquet')
     expect(await world.dataFiles()).toHaveLength(3)
+  })
+
+  it('tells a file that was lost from one that others let go of', async () => {
+    const world = await tableWorld()
+    await world.commits(rowsOf(0, 4), rowsOf(4, 4))
+    const [{ filePath }] = await world.dataFiles()
+    await world.ports.objects.delete(filePath)
+    const [report] = await compact(world)
+    expect(report).toMatchObject({ filesBefore: 0, gaveUp: [{ files: 2, unreadable: true, damaged: true }] })
+    expect(report.gaveUp[0].why).toBe(
+      `Cannot compact ${filePath}: expected the file that the table names, found none. Restore the file.`,
+    )
+  })
+
+  it('tells how many manifests the table had before its first commit and has after its last', async () => {
+    const world = await tableWorld()
+    const days = [0, 1].map((day) => START + day * DAY)
+    await world.commits(...days.flatMap((day, i) => [rowsOf(i * 8, 4, day), rowsOf(i * 8 + 4, 4, day)]))
+    const { jobs } = await previewCompaction(world.ports, world.id, EAGER, NO_LIMITS, START)
+    const { manifests } = await compactJob(world.ports, jobs[0], EAGER, NO_LIMITS)
+    const current = currentSnapshot((await world.load()).metadata)
+    const live = current === undefined ? [] : (await manifestsOf(world.ports.objects, current)).filter(hasLiveFiles)
+    expect(manifests).toEqual({ before: 4, after: live.length })
+    expect((await compactJob(world.ports, jobs[0], EAGER, NO_LIMITS)).manifests).toBeUndefined()
   })
 
   it('stops between groups when time is up, and the next plan has the rest', async () => {
@@ -360,5 +409,31 @@ describe('merging manifests', () => {
     const snapshot = currentSnapshot(metadata)
     const manifests = snapshot === undefined ? [] : await manifestsOf(world.ports.objects, snapshot)
     expect(manifests.filter(hasLiveFiles)).toMatchObject([{ existingFiles: 2, addedFiles: 0, existingRows: 2 }])
+  })
+
+  it('is done when it was told to, though somebody else commits first', async () => {
+    const world = await tableWorld()
+    await world.commits(rowsOf(0, 1), rowsOf(1, 1))
+    const { catalog } = world.ports
+    let lost = 0
+    const swap: typeof catalog.swap = async (...args) => {
+      if (lost++ === 0) await world.commits(rowsOf(2, 1))
+      return catalog.swap(...args)
+    }
+    const ports = { ...world.ports, catalog: { ...catalog, swap } }
+    expect(await mergeManifests(ports, world.id, true)).toEqual({ before: 3, after: 1 })
+  })
+
+  it('is done once when the answer to its swap was lost', async () => {
+    const world = await tableWorld()
+    await world.commits(rowsOf(0, 1), rowsOf(1, 1))
+    const { catalog } = world.ports
+    const swap: typeof catalog.swap = async (...args) => {
+      await catalog.swap(...args)
+      throw commitUnknown('Cannot swap: expected an answer, found none.')
+    }
+    const ports = { ...world.ports, catalog: { ...catalog, swap } }
+    expect(await mergeManifests(ports, world.id, true)).toEqual({ before: 2, after: 1 })
+    expect((await world.load()).metadata.snapshots).toHaveLength(3)
   })
 })

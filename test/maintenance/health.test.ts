@@ -182,8 +182,19 @@ describe('small files', () => {
 
   test('that fill a file are compacted, however few', async () => {
     const table = house()
-    await table.append(NOW, table.files(2, DAY, 300 * MB))
-    expect((await table.health(NOW + DAY_MS)).compactable.files).toBe(2)
+    await table.append(NOW, table.files(3, DAY, 200 * MB))
+    const limits = { maxGroupBytes: 2 ** 40, maxGroupValues: 2 ** 40 }
+    expect((await table.health(NOW + DAY_MS, { limits })).compactable.files).toBe(3)
+  })
+
+  test('are compactable only as far as the memory of a compaction goes', async () => {
+    const table = house()
+    await table.append(NOW, table.files(100, DAY, 80 * MB))
+    expect((await table.health(NOW + DAY_MS)).compactable.files).toBe(96)
+    const limits = { maxGroupBytes: 100 * MB, maxGroupValues: 2 ** 40 }
+    const health = await table.health(NOW + DAY_MS, { limits })
+    expect(health.compactable.files).toBe(0)
+    expect(adviceOf(health, TABLE)).toEqual([])
   })
 
   test('in the ten thousands are critical', async () => {
@@ -289,6 +300,8 @@ describe('snapshots', () => {
       { code: 'old-snapshots', what: '1 snapshot older than 7 days, the oldest 9 days', run: `expire ${TABLE} --apply` },
     ])
     expect(adviceOf(await table.health(late - 1), TABLE)).toEqual([])
+    const [hourly] = adviceOf({ ...health, keepSnapshotsMs: 2 * 3_600_000 }, TABLE)
+    expect(hourly.what).toBe('1 snapshot older than 2 hours, the oldest 9 days')
   })
 
   test('that a tag, a marker or the number to retain hold are not due', async () => {

@@ -14,6 +14,16 @@ const rowsOf = (count: number): Row[] =>
     string_1: `${(i * 0.7548776662466927) % 1}${(i * 0.5698402909980532) % 1}`,
   }))
 
+/** Numbers of so many random bits. */
+function bitsOf(bits: number): () => bigint {
+  let seed = 1
+  const next = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    return seed >>> 2
+  }
+  return bits > 30 ? () => (BigInt(next()) << 30n) | BigInt(next()) : () => BigInt(next() >>> (30 - bits))
+}
+
 describe('files of a partition', () => {
   test('are one while it stays below its target, and none without rows', () => {
     expect(parquetFiles(fields, { targetFileBytes: 1 }).finish()).toEqual([])
@@ -61,6 +71,58 @@ describe('files of a partition', () => {
       }),
       { numRuns: 100 },
     )
+  })
+
+  // Files times columns times bits of a value that do not compress.
+  test.each([
+    [1, 5, 4],
+    [1, 60, 4],
+    [1, 20, 60],
+    [4, 20, 8],
+    [4, 60, 30],
+    [32, 60, 20],
+  ])('are of about %i MB as they lie, by %i columns of %i random bits', (targetMb, columns, bits) => {
+    const target = targetMb * 2 ** 20
+    const wide = fieldsOf(Array<'long'>(columns).fill('long'), true)
+    const files = parquetFiles(wide, { targetFileBytes: target, codec: 'zstd', zstdLevel: 1 })
+    const random = bitsOf(bits)
+    const rows = 20_000
+    for (let bytes = 0; bytes < 3 * target; bytes += (rows * columns * bits) / 8) {
+      const vectors = wide.map(() => ({
+        type: 'long' as const,
+        values: BigInt64Array.from({ length: rows }, random),
+        validity: undefined,
+      }))
+      files.append({ fields: wide, rows, vectors })
+    }
+    const made = files.finish()
+    expect(made.length).toBeGreaterThan(2)
+    for (const { sizeBytes } of made.slice(0, -1)) {
+      expect(sizeBytes).toBeGreaterThan(0.9 * target)
+      expect(sizeBytes).toBeLessThan(1.2 * target)
+    }
+  })
+
+  test('are of about their size though rows compress well at first and then do not', () => {
+    const target = 2 ** 20
+    const one = fieldsOf(['long'], true)
+    const random = bitsOf(60)
+    for (const order of [
+      [1n, random],
+      [random, 1n],
+    ]) {
+      const files = parquetFiles(one, { targetFileBytes: target })
+      for (const kind of order)
+        for (let i = 0; i < 10; i++) {
+          const values = BigInt64Array.from({ length: 40_000 }, () => (typeof kind === 'bigint' ? kind : kind()))
+          files.append({ fields: one, rows: values.length, vectors: [{ type: 'long', values, validity: undefined }] })
+        }
+      for (const { sizeBytes } of files.finish().slice(0, -1)) {
+        expect(sizeBytes).toBeGreaterThan(0.9 * target)
+        // A page of what was taken to compress well.
+        expect(sizeBytes).toBeLessThan(2.2 * target)
+      }
+    }
   })
 
   test('take long values in small steps', () => {
