@@ -21,8 +21,8 @@ import { createRuntime, tableId } from '../lib/runtime/runtime.ts'
 import { trim } from '../lib/runtime/trim.ts'
 import trades from '../pipelines/trades.ts'
 
-// A pipeline fed a commit a minute for a month, on a virtual clock, with the maintenance that a deployment schedules: how large do
-// metadata, manifests and storage get, and how long does planning a scan take? Prints one JSON line.
+// A pipeline fed a commit a minute for a month, on a virtual clock, with the maintenance that a deployment schedules: how large
+// do metadata, manifests and storage get, and how long does planning a scan take? Prints one JSON line.
 const { values } = parseArgs({
   options: {
     days: { type: 'string', default: '30' },

@@ -8,9 +8,10 @@ import { type ParquetFile, parquetWriter } from '../lib/parquet/writer.ts'
 import { generateTrades } from './trades.ts'
 
 /**
- * Rows per second of one core (CPU time: a busy machine disturbs it less) of the Parquet writer beside those of hyparquet-writer, on the rows of `raw_trades`: both zstd level 3, each
- * fed what it likes best (typed columns in batches of 10,000; whole columns as arrays), prepared outside the measured region.
- * Rounds take turns; medians are printed as one JSON line.
+ * Rows per second of one core (CPU time: a busy machine disturbs it less) of the Parquet writer beside those of
+ * hyparquet-writer, on the rows of `raw_trades`: both zstd level 3, each fed what it likes best (typed columns in batches of
+ * 10,000; whole columns as arrays), prepared outside the measured region. Rounds take turns; medians are printed as one JSON
+ * line.
  */
 const BATCH_ROWS = 10_000
 const ROUNDS = 5

@@ -12,7 +12,10 @@ import { assertEntriesFit } from '../lib/runtime/entry-size.ts'
 export interface BundleOptions {
   /** The user's pipeline file. */
   readonly pipeline: string
-  /** Gets a folder for each function, to be zipped: `ingest/index.mjs`, `ingest/plan.mjs` and so on; source maps beside the folders. */
+  /**
+   * Gets a folder for each function, to be zipped: `ingest/index.mjs`, `ingest/plan.mjs` and so on; source maps beside the
+   * folders.
+   */
   readonly outDir: string
 }
 

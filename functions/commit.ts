@@ -4,7 +4,9 @@ import { commitConfig } from './config.ts'
 import { openTablePorts } from './table-ports.ts'
 import { openTelemetry } from './telemetry.ts'
 
-/** Makes the handler of the schedule; what it is called with does not matter. Throws `Usage` for an environment that cannot be. */
+/**
+ * Makes the handler of the schedule; what it is called with does not matter. Throws `Usage` for an environment that cannot be.
+ */
 export function commitFunction(plan: Plan): ReturnType<typeof commitHandler> {
   const config = commitConfig(process.env)
   return commitHandler(plan, { ...openTablePorts(config), telemetry: openTelemetry('commit', plan.name) }, config)

@@ -12,8 +12,9 @@ export type CompactStep =
 type Loose = Readonly<Record<string, unknown>>
 
 /**
- * Reads the event of a call: `{ step: 'plan' }`, `{ step: 'work', job }` with a job that plan answered, or `{}`, or what a schedule sends.
- * Throws `Usage` for everything else, and for a job of a table that this definition does not have or does not compact.
+ * Reads the event of a call: `{ step: 'plan' }`, `{ step: 'work', job }` with a job that plan answered, or `{}`, or what a
+ * schedule sends. Throws `Usage` for everything else, and for a job of a table that this definition does not have or does not
+ * compact.
  */
 export function parseCompactEvent(event: unknown, plan: Plan): CompactStep {
   if (!isObject(event)) throw wrong(plan, "an event { step: 'plan' }, { step: 'work', job } or {}", kindOf(event))

@@ -17,8 +17,9 @@ import type { Context, Facts, Telling } from './telemetry.ts'
 import { withoutValues } from './values.ts'
 
 /**
- * The handler of compaction, in two steps that a state machine calls: `plan` merges manifests and answers with jobs, `work` does one. Called
- * by a schedule, or with `{}`, it does both while its time lasts. A job that is done twice, by a retry or at the same time, is done once.
+ * The handler of compaction, in two steps that a state machine calls: `plan` merges manifests and answers with jobs, `work`
+ * does one. Called by a schedule, or with `{}`, it does both while its time lasts. A job that is done twice, by a retry or at
+ * the same time, is done once.
  */
 export function compactHandler(plan: Plan, ports: TablePorts & Telling, { memoryMb }: CompactConfig) {
   const { clock, telemetry } = ports

@@ -13,7 +13,10 @@ export interface LogsConfig {
 
 /** What functions are told that write them. */
 export interface StagingConfig extends LogsConfig {
-  /** FRAZIL_PARTITIONS=`trades=4,orders=8`: how many partitions topics have, where the definition does not say or says otherwise. */
+  /**
+   * FRAZIL_PARTITIONS=`trades=4,orders=8`: how many partitions topics have, where the definition does not say or says
+   * otherwise.
+   */
   readonly partitions: Readonly<Record<string, number>>
 }
 
@@ -48,8 +51,8 @@ const MEMORY = 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * Staged bytes of one checkpoint in a function: 1.6 million trades of 20 keys, which take 240 MB of memory at their peak. Of 10,000
- * keys, with almost a window a row, they take 470 MB: a function of 1,024 MB has twice the memory of that.
+ * Staged bytes of one checkpoint in a function: 1.6 million trades of 20 keys, which take 240 MB of memory at their peak. Of
+ * 10,000 keys, with almost a window a row, they take 470 MB: a function of 1,024 MB has twice the memory of that.
  */
 export const DEFAULT_MAX_CHECKPOINT_BYTES = 32 * 1024 * 1024
 

@@ -17,8 +17,8 @@ export interface Visited<T> {
 }
 
 /**
- * Does something to the tables of a pipeline, one by one while time lasts. A table that fails keeps none of the others from its turn, and
- * neither does one that takes all the time: each call begins at a table of its own choice, the first one in any case.
+ * Does something to the tables of a pipeline, one by one while time lasts. A table that fails keeps none of the others from its
+ * turn, and neither does one that takes all the time: each call begins at a table of its own choice, the first one in any case.
  */
 export async function eachTable<T>(
   plan: Plan,

@@ -20,8 +20,8 @@ export interface ExpireSummary {
 }
 
 /**
- * The handler of expiry: drops partitions that are older than the policy of their table keeps them, and lets go of old snapshots. What it is
- * called with does not matter. Tables that fail are told after all were tried, by the error of the first.
+ * The handler of expiry: drops partitions that are older than the policy of their table keeps them, and lets go of old
+ * snapshots. What it is called with does not matter. Tables that fail are told after all were tried, by the error of the first.
  */
 export function expireHandler(plan: Plan, ports: TablePorts & Telling) {
   const { clock, telemetry } = ports

@@ -22,8 +22,8 @@ export interface OrphansSummary {
 }
 
 /**
- * The handler of the sweep of orphans: puts files that nothing names on a list, and deletes those that were long enough on one. What it is
- * called with does not matter. Tables that fail are told after all were tried, by the error of the first.
+ * The handler of the sweep of orphans: puts files that nothing names on a list, and deletes those that were long enough on one.
+ * What it is called with does not matter. Tables that fail are told after all were tried, by the error of the first.
  */
 export function orphansHandler(
   plan: Plan,

@@ -62,8 +62,9 @@ function textOf(changes: readonly TableChange[]): string {
 }
 
 /**
- * Throws `Refused` for a topic that is said to have fewer partitions than are open. Windows wait for every partition that is open,
- * whatever number a definition says later (protocol rule 22): to take the smaller one in silence would be to promise otherwise.
+ * Throws `Refused` for a topic that is said to have fewer partitions than are open. Windows wait for every partition that is
+ * open, whatever number a definition says later (protocol rule 22): to take the smaller one in silence would be to promise
+ * otherwise.
  */
 async function assertNoneTakenBack(runtime: StagingRuntime): Promise<void> {
   const last = await lastCheckpoint(runtime)

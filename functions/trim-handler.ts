@@ -31,8 +31,8 @@ export interface TrimSummary {
 const NOTHING: TrimSummary = { checkpoint: 0, entries: 0, objects: 0, bytes: 0, kept: 0, failed: 0, more: false }
 
 /**
- * The handler that trims the logs and deletes from staging what the last checkpoint proves to be needed no more. What it is called with does
- * not matter. Before the pipeline has run there is nothing to do.
+ * The handler that trims the logs and deletes from staging what the last checkpoint proves to be needed no more. What it is
+ * called with does not matter. Before the pipeline has run there is nothing to do.
  */
 export function trimHandler(plan: Plan, ports: StagingPorts & Telling, { staging }: Pick<LogsConfig, 'staging'>) {
   const { clock, telemetry } = ports

@@ -7,8 +7,8 @@ import { FrazilError, messageOf } from '../lib/errors.ts'
 const PARTITION_FOLDER = /(\/[^/\s=]*?(?:=|%3D))[^/\s]*(?=\/)/gi
 
 /**
- * The same error to be logged or thrown: of its class, kind and stack, and nothing that a record held. Values of partition folders
- * are cut out, and what else it carried is left behind, its causes above all: Lambda prints what is thrown.
+ * The same error to be logged or thrown: of its class, kind and stack, and nothing that a record held. Values of partition
+ * folders are cut out, and what else it carried is left behind, its causes above all: Lambda prints what is thrown.
  */
 export function withoutValues(error: unknown): Error {
   const message = cut(messageOf(error))

@@ -2,8 +2,8 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
 
-// What DuckDB takes to read, sort and write the files of the table bench.trades of a warehouse: duckdb-compact.ts WAREHOUSE. It commits
-// nothing, for it has no way to; the file could be added to the table, for its columns have Iceberg's field ids.
+// What DuckDB takes to read, sort and write the files of the table bench.trades of a warehouse: duckdb-compact.ts WAREHOUSE. It
+// commits nothing, for it has no way to; the file could be added to the table, for its columns have Iceberg's field ids.
 const dir = join(process.argv[2] ?? '', 'bench/trades/data')
 const out = join(dir, 'duckdb.parquet')
 const input = readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.parquet'))

@@ -10,7 +10,10 @@ import { metricOf, wholeMinutes } from './metrics.ts'
 
 /** From which value on an alarm goes off. */
 export interface AlarmThresholds {
-  /** Records that wait in the topic, at most, for a quarter of an hour. @default 100000: set it to your rate times the delay you can bear */
+  /**
+   * Records that wait in the topic, at most, for a quarter of an hour. @default 100000: set it to your rate times the delay you
+   * can bear
+   */
   readonly offsetLag?: number
   /**
    * Intervals of `commitEvery` in which no call of commit came to its end.
@@ -28,8 +31,8 @@ export interface AlarmThresholds {
   /** Bytes of the largest metadata file of a table. Glue takes none above 20 MB. @default 10 MB */
   readonly tableMetadataBytes?: number
   /**
-   * How far event time as a whole may be behind, for a quarter of an hour. A topic in which nothing is written falls behind as well:
-   * set it to the longest silence you expect, or leave the alarm out (`withoutAlarms`).
+   * How far event time as a whole may be behind, for a quarter of an hour. A topic in which nothing is written falls behind as
+   * well: set it to the longest silence you expect, or leave the alarm out (`withoutAlarms`).
    * @default what the definition asks for (the greatest delay, the greatest allowed lateness and two of the greatest windows),
    * `commitEvery` and 15 minutes
    */
@@ -208,7 +211,9 @@ function maintenanceDefinitions({ compaction, ...functions }: Maintenance, thres
   })
 }
 
-/** How far event time is behind where all is well, and a quarter of an hour: windows are open, and closed ones wait for commit. */
+/**
+ * How far event time is behind where all is well, and a quarter of an hour: windows are open, and closed ones wait for commit.
+ */
 function usualWatermarkLagMs({ sources, operators }: Plan, commitEvery: Duration): number {
   const greatest = (values: readonly number[]) => Math.max(0, ...values)
   const windows = Object.values(operators)

@@ -71,8 +71,8 @@ function regionOf(arn: string | undefined): string | undefined {
 }
 
 /**
- * Throws `Usage` for functions in public subnets, where they have no address that the internet answers. Isolated ones get a warning:
- * they do where the VPC has endpoints, which nobody sees from here.
+ * Throws `Usage` for functions in public subnets, where they have no address that the internet answers. Isolated ones get a
+ * warning: they do where the VPC has endpoints, which nobody sees from here.
  */
 export function checkNetwork(what: string, scope: Construct, { vpc, subnets }: StreamingPipelineProps): void {
   if (vpc === undefined) return

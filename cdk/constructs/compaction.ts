@@ -22,16 +22,19 @@ export interface CompactionOptions {
 /** Ids of what is made, below the function's own home: a contract. */
 const IDS = { machine: 'StateMachine', logs: 'StateMachineLogs', role: 'StateMachineRole' } as const
 
-/** More than 400 jobs of 15 minutes take, five at a time: an execution that hangs must not keep the next ones from their turn for ever. */
+/**
+ * More than 400 jobs of 15 minutes take, five at a time: an execution that hangs must not keep the next ones from their turn
+ * for ever.
+ */
 const TIMEOUT = Duration.days(1)
 
 /** Errors that a second try does not change. */
 const FOR_PEOPLE = ['Usage', 'InvalidPipeline', 'Refused', 'Corrupt']
 
 /**
- * The state machine that compacts: plan, then the jobs, several at a time, each as a call of the function. A job that fails is tried
- * again, and stops none of the others; the next plan has what it left. While one execution is running the next one ends at once: a
- * table that takes longer than the schedule's interval is not rewritten twice at a time.
+ * The state machine that compacts: plan, then the jobs, several at a time, each as a call of the function. A job that fails is
+ * tried again, and stops none of the others; the next plan has what it left. While one execution is running the next one ends
+ * at once: a table that takes longer than the schedule's interval is not rewritten twice at a time.
  */
 export function makeCompaction(home: Construct, shared: Shared, options: CompactionOptions): sfn.StateMachine {
   const { compact, every, description } = options

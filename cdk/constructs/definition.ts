@@ -13,9 +13,9 @@ export interface Locations {
 }
 
 /**
- * What the resource of the tables depends on, as properties: CloudFormation calls the function when one of them changes. Columns
- * are written out, so that `cdk diff` reads as a plan; locations are, so that a bucket or table that is exchanged is looked at before
- * ingest and commit go there.
+ * What the resource of the tables depends on, as properties: CloudFormation calls the function when one of them changes.
+ * Columns are written out, so that `cdk diff` reads as a plan; locations are, so that a bucket or table that is exchanged is
+ * looked at before ingest and commit go there.
  */
 export function definitionProperties(
   plan: Plan,

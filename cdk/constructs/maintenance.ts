@@ -28,7 +28,10 @@ export const MAINTENANCE_IDS = ['Compact', 'Expire', 'Orphans', 'Trim'] as const
 const EVERY = {
   /** A partition is cold an hour after its last file. */
   compact: Duration.hours(1),
-  /** Snapshots are thinned by the hour and go by the day: a quarter of a day more than the policy says adds some per cent of metadata. */
+  /**
+   * Snapshots are thinned by the hour and go by the day: a quarter of a day more than the policy says adds some per cent of
+   * metadata.
+   */
   expire: Duration.hours(6),
   /** Files wait days before they are deleted, and each sweep lists all there are. */
   orphans: Duration.days(1),
@@ -52,7 +55,10 @@ export interface MaintenanceOptions {
   readonly props: StreamingPipelineProps
 }
 
-/** Makes those that have something to do: by their schedules, and by the policies of the tables. Ids are those of `addScheduledFunction`. */
+/**
+ * Makes those that have something to do: by their schedules, and by the policies of the tables. Ids are those of
+ * `addScheduledFunction`.
+ */
 export function makeMaintenance(scope: Construct, options: MaintenanceOptions): Maintenance {
   const { plan, places, shared, logs, code, props } = options
   const wanted = (...parts: readonly (keyof MaintenancePlan)[]) =>

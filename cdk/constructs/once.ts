@@ -12,8 +12,8 @@ interface Known {
 const known = new WeakMap<IConstruct, Map<string, Known[]>>()
 
 /**
- * Throws `Usage` for a pipeline that cannot stand beside those in the same stage, account and region. Stacks that name no account and
- * region count as being in the same.
+ * Throws `Usage` for a pipeline that cannot stand beside those in the same stage, account and region. Stacks that name no
+ * account and region count as being in the same.
  *
  * - One of its name: metrics are told apart by it, so alarms of one would hear the other.
  * - One that makes the same database, or has a table of the same name in it.

@@ -48,9 +48,10 @@ export interface StreamingPipelineProps {
 
   /**
    * Consumer groups are called `<consumerGroup>-<topic>`, 200 characters at most. A group remembers what was acknowledged, and
-   * only the logs know what became of it: over an empty table of the logs, a group that goes on where it was skips what the table
-   * before it had. So the name holds that of the table: another table is another group, which reads from `startingPosition` again.
-   * A name of your own has to change whenever the table does. Another name over the same table doubles nothing.
+   * only the logs know what became of it: over an empty table of the logs, a group that goes on where it was skips what the
+   * table before it had. So the name holds that of the table: another table is another group, which reads from
+   * `startingPosition` again. A name of your own has to change whenever the table does. Another name over the same table
+   * doubles nothing.
    * @default 'frazil-<name of the table of the logs>-<pipeline>'
    */
   readonly consumerGroup?: string
@@ -100,9 +101,8 @@ export interface StreamingPipelineProps {
   readonly logTable?: dynamodb.ITable
 
   /**
-   * For what is made here: bucket, table, log groups, environment of the functions; and taken for the key of a bucket or table that
-   * is given and does not say which it lies under. The policy of an imported key must let
-   * CloudWatch Logs use it.
+   * For what is made here: bucket, table, log groups, environment of the functions; and taken for the key of a bucket or table
+   * that is given and does not say which it lies under. The policy of an imported key must let CloudWatch Logs use it.
    * @default one is made, rotated every year, and retained
    */
   readonly encryptionKey?: kms.IKey
@@ -139,15 +139,15 @@ export interface StreamingPipelineProps {
   readonly commitTimeout?: Duration
 
   /**
-   * How often small files of cold partitions are rewritten into large ones: whole minutes, at most a week. What is rewritten and how,
-   * each table says: `maintenance` in `appendTo`. The same holds for `expireEvery` and `orphansEvery`.
+   * How often small files of cold partitions are rewritten into large ones: whole minutes, at most a week. What is rewritten
+   * and how, each table says: `maintenance` in `appendTo`. The same holds for `expireEvery` and `orphansEvery`.
    * @default 1 hour
    */
   readonly compactEvery?: Duration | 'never'
 
   /**
-   * How often old snapshots, and partitions that are kept no longer, are dropped. Without it table metadata grows by each commit until
-   * Glue takes it no more.
+   * How often old snapshots, and partitions that are kept no longer, are dropped. Without it table metadata grows by each
+   * commit until Glue takes it no more.
    * @default 6 hours
    */
   readonly expireEvery?: Duration | 'never'

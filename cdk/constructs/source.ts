@@ -9,9 +9,9 @@ import type { Right } from './rights.ts'
 type Secret = secretsmanager.ISecret
 
 /**
- * How an event source mapping says who it is to Amazon MSK. The secrets hold what AWS documents for each. MSK takes a `scram` secret
- * only under a customer's key: name it, `Secret.fromSecretAttributes(…, { secretCompleteArn, encryptionKey })`, or ingest may not
- * decrypt it.
+ * How an event source mapping says who it is to Amazon MSK. The secrets hold what AWS documents for each. MSK takes a `scram`
+ * secret only under a customer's key: name it, `Secret.fromSecretAttributes(…, { secretCompleteArn, encryptionKey })`, or
+ * ingest may not decrypt it.
  */
 export type MskAuthentication = 'iam' | 'none' | { readonly scram: Secret } | { readonly mtls: Secret }
 
@@ -40,7 +40,10 @@ export interface SelfManagedOptions {
   readonly bootstrapServers: readonly string[]
   /** @default 'none', which wants a VPC: over the internet AWS connects to no broker without a login */
   readonly authentication?: SelfManagedAuthentication
-  /** Holds the certificate of the authority that signed the brokers' certificates. @default one that everybody trusts signed them */
+  /**
+   * Holds the certificate of the authority that signed the brokers' certificates. @default one that everybody trusts signed
+   * them
+   */
   readonly rootCa?: Secret
   /** Where the brokers can be reached. @default over the internet */
   readonly vpc?: ec2.IVpc

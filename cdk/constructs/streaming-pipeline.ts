@@ -150,8 +150,8 @@ export class StreamingPipeline extends Construct {
   }
 
   /**
-   * Lets somebody read the tables by their names: Athena, Spark, PyIceberg. `frazil query` and `frazil tables` look for them in all
-   * databases and need `glue:GetDatabases`, and `glue:GetTables` on every database, besides.
+   * Lets somebody read the tables by their names: Athena, Spark, PyIceberg. `frazil query` and `frazil tables` look for them in
+   * all databases and need `glue:GetDatabases`, and `glue:GetTables` on every database, besides.
    */
   grantReadTables(grantee: iam.IGrantable): iam.Grant {
     return grantRights(grantee, readTableRights(this.#places))
@@ -235,8 +235,9 @@ export class StreamingPipeline extends Construct {
     environment: Readonly<Record<string, string>>,
   ): lambda.Function {
     const { source, pollers, onFailure, ingestMemoryMb = 512, ingestTimeout = Duration.seconds(60) } = props
-    // A function for each way to answer, so that a change between them is one update of the mapping: were it one function, it would
-    // for some moments answer by partition to a mapping that takes every answer for success, and lose what it did not stage.
+    // A function for each way to answer, so that a change between them is one update of the mapping: were it one function, it
+    // would for some moments answer by partition to a mapping that takes every answer for success, and lose what it did not
+    // stage.
     const id = pollers === undefined ? 'Ingest' : 'IngestByPartition'
     const made = makeFunction(this, id, this.#shared, {
       description: `Stages records of pipeline ${this.#plan.name}`,

@@ -137,7 +137,10 @@ export function openDynamoLog(options: DynamoLogOptions): DynamoLog {
     })
   }
 
-  /** A condition that fails says that the floor is there already, or higher: raised by another, or by a try whose answer was lost. */
+  /**
+   * A condition that fails says that the floor is there already, or higher: raised by another, or by a try whose answer was
+   * lost.
+   */
   const raiseFloor = (key: string, floor: number): Promise<void> =>
     asked(`trim log ${key}`, 'UpdateItem', async () => {
       try {

@@ -9,7 +9,10 @@ export interface Interruption {
   end(): void
 }
 
-/** Until `end` the first SIGINT or SIGTERM only calls `onFirst`: what is under way is to stop by itself. Another one ends the process. */
+/**
+ * Until `end` the first SIGINT or SIGTERM only calls `onFirst`: what is under way is to stop by itself. Another one ends the
+ * process.
+ */
 export function interruption(onFirst: () => void): Interruption {
   let askedAtMs: number | undefined
   const onSignal = () => {

@@ -16,7 +16,9 @@ export interface ReadWarehouse {
   readonly objects: Objects
   /** Every table that the catalog names, as it is now, sorted by name. */
   readonly tables: readonly LoadedTable[]
-  /** Paths of data files that a program on this machine can open, in the order of `locations`; fetched when they lie elsewhere. */
+  /**
+   * Paths of data files that a program on this machine can open, in the order of `locations`; fetched when they lie elsewhere.
+   */
   localFiles(locations: readonly string[]): Promise<readonly string[]>
   /** Deletes what was fetched. */
   close(): Promise<void>

@@ -13,7 +13,10 @@ export interface Travel {
   readonly end: number
 }
 
-/** Every `TABLE FOR VERSION AS OF id` and `TABLE FOR TIMESTAMP AS OF 'time'`, in order. Throws `Usage` for an id or time that is none. */
+/**
+ * Every `TABLE FOR VERSION AS OF id` and `TABLE FOR TIMESTAMP AS OF 'time'`, in order. Throws `Usage` for an id or time that is
+ * none.
+ */
 export function findTravels(sql: string): readonly Travel[] {
   const tokens = sqlTokens(sql)
   const travels: Travel[] = []

@@ -21,8 +21,8 @@ interface Trimmed extends StagingReport {
 }
 
 /**
- * `frazil trim`: what logs and staging hold that no checkpoint needs any more, and with `--apply` deletes it. Takes no lock: a run
- * may go on beside it. Without `--apply` it writes nothing, and nowhere does it make a warehouse.
+ * `frazil trim`: what logs and staging hold that no checkpoint needs any more, and with `--apply` deletes it. Takes no lock: a
+ * run may go on beside it. Without `--apply` it writes nothing, and nowhere does it make a warehouse.
  */
 export async function trimCommand(pipelineFile: string, flags: TrimFlags, output: Output): Promise<number> {
   const at = warehouseOf(flags)

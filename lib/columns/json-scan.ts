@@ -1,7 +1,7 @@
 /**
- * RFC 8259 over bytes (a `DataView`: some are read four at a time), without recursion and without objects: every function takes a position and returns the position
- * behind what it read, or a negative number that tells the first defect (`failureAt`, `failureOf`). All of them stay
- * within `end`. Time is linear in the bytes read, whatever the nesting.
+ * RFC 8259 over bytes (a `DataView`: some are read four at a time), without recursion and without objects: every function takes
+ * a position and returns the position behind what it read, or a negative number that tells the first defect (`failureAt`,
+ * `failureOf`). All of them stay within `end`. Time is linear in the bytes read, whatever the nesting.
  *
  * Stricter than the RFC's grammar in one place, as I-JSON (RFC 7493 section 2.1) is: a `\u` escape of half a surrogate
  * pair has no UTF-8 form and is a defect.

@@ -29,7 +29,9 @@ const ORCHESTRATION_KPUS = 1
 /** For a freshness of five minutes, https://docs.aws.amazon.com/msk/latest/developerguide/msk-data-delivery-concepts.html */
 const DELIVERY_LEAST_BYTES_PER_SECOND = 2.4 * MB
 
-/** What Managed Flink, Firehose and MSK Data Delivery ask for the same load; Kafka, S3 and the catalog are extra for all three. */
+/**
+ * What Managed Flink, Firehose and MSK Data Delivery ask for the same load; Kafka, S3 and the catalog are extra for all three.
+ */
 export function peersOf(plan: Plan, load: Load): readonly Peer[] {
   const millions = (load.recordsPerSecond * MONTH_SECONDS) / 1e6
   const peer = (name: string, dollars: number | null, assumes: string, lacks: string): Peer => ({

@@ -11,9 +11,9 @@ export interface AppendFiles extends SnapshotOptions {
 }
 
 /**
- * Writes all that a fast append needs (spec, "Snapshots", operation `append`): a manifest per partition spec among `files`, a manifest list that carries the
- * existing manifests over, and the new metadata file. Nothing is visible before the caller swaps the table's pointer; after a
- * lost swap these files are nobody's. One read and three writes, the writes at once.
+ * Writes all that a fast append needs (spec, "Snapshots", operation `append`): a manifest per partition spec among `files`, a
+ * manifest list that carries the existing manifests over, and the new metadata file. Nothing is visible before the caller swaps
+ * the table's pointer; after a lost swap these files are nobody's. One read and three writes, the writes at once.
  */
 export async function appendFiles(options: AppendFiles): Promise<Prepared> {
   const { objects, files } = options

@@ -38,9 +38,9 @@ export type Changes<T> =
 
 /**
  * Changes a table: load, decide on that very base, one swap, and on anything but success load and decide again (protocol rules
- * 10, 11). `decide` must know its own earlier success, since a swap whose answer was lost may have landed. Nothing is deleted here
- * but metadata files that the table itself wants gone. Throws `Refused` when there is no such table, `CommitUnknown` when every
- * swap was lost; the next call goes on from there.
+ * 10, 11). `decide` must know its own earlier success, since a swap whose answer was lost may have landed. Nothing is deleted
+ * here but metadata files that the table itself wants gone. Throws `Refused` when there is no such table, `CommitUnknown` when
+ * every swap was lost; the next call goes on from there.
  *
  * @param doing ends "Cannot …": `compact`
  */
@@ -76,8 +76,8 @@ export async function changeTable<T>(
 }
 
 /**
- * What `read` finds of a table as it was loaded. Undefined: something it names is gone, and so is the table as it was: others changed it, and let go of
- * what they replaced. Then it is to be loaded again (protocol rule 20).
+ * What `read` finds of a table as it was loaded. Undefined: something it names is gone, and so is the table as it was: others
+ * changed it, and let go of what they replaced. Then it is to be loaded again (protocol rule 20).
  */
 export async function unlessMoved<T>(
   catalog: Catalog,

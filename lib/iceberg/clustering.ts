@@ -5,7 +5,10 @@ import type { TableMetadata } from './types.ts'
 /** More than so many manifests that hold files of one partition and of others: a reader of that partition opens them all. */
 const MAX_WIDE_DEPTH = 10
 
-/** Data manifests that cover more than one value of their first partition field, where its values are whole numbers: days, buckets. */
+/**
+ * Data manifests that cover more than one value of their first partition field, where its values are whole numbers: days,
+ * buckets.
+ */
 export function wideManifests(metadata: TableMetadata, manifests: readonly ManifestFile[]): readonly ManifestFile[] {
   return manifests.filter((manifest) => {
     const range = rangeOf(metadata, manifest)
@@ -14,8 +17,8 @@ export function wideManifests(metadata: TableMetadata, manifests: readonly Manif
 }
 
 /**
- * True when so many wide manifests overlap that they are worth writing anew in order of partitions. Afterwards each value has at most two: one
- * that ends in it and one that begins there. So it never asks for the same again.
+ * True when so many wide manifests overlap that they are worth writing anew in order of partitions. Afterwards each value has
+ * at most two: one that ends in it and one that begins there. So it never asks for the same again.
  */
 export function badlyClustered(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
   const bySpec = new Map<number, [at: number, change: number][]>()

@@ -146,8 +146,8 @@ export const partitionOf = ({ specId, partition }: Pick<DataFile, 'specId' | 'pa
   `${specId} ${partitionKeyOf(partition)}`
 
 /**
- * The standard summary fields (spec, appendix F, "Optional Snapshot Summary Fields"). A total is kept only where the parent has it: an unknown
- * number plus ten is unknown.
+ * The standard summary fields (spec, appendix F, "Optional Snapshot Summary Fields"). A total is kept only where the parent has
+ * it: an unknown number plus ten is unknown.
  */
 export function summaryOf(
   metadata: TableMetadata,

@@ -25,9 +25,10 @@ export interface ToExpire {
 const HOUR_MS = 3_600_000
 
 /**
- * Decides which snapshots and refs a table no longer needs, as Iceberg does (spec, "Snapshot References", "Snapshot Retention Policy"): what a ref names stays, and of
- * each branch what its own settings, or else the options, keep; a snapshot that no branch leads to stays while it is young.
- * The current snapshot always stays. What one pipeline's commits need is the caller's to keep.
+ * Decides which snapshots and refs a table no longer needs, as Iceberg does (spec, "Snapshot References", "Snapshot Retention
+ * Policy"): what a ref names stays, and of each branch what its own settings, or else the options, keep; a snapshot that no
+ * branch leads to stays while it is young. The current snapshot always stays. What one pipeline's commits need is the caller's
+ * to keep.
  */
 export function decideExpire(metadata: TableMetadata, options: ExpireOptions): ToExpire {
   const { nowMs, keepMs } = options
@@ -91,8 +92,9 @@ function keptOfBranch(
 }
 
 /**
- * `base` without what expires. The history keeps the entries of snapshots that stay, also before ones that go: an older time then means
- * the last snapshot there still is from before it (docs/decisions/0039). Snapshots that stay name parents that may be gone.
+ * `base` without what expires. The history keeps the entries of snapshots that stay, also before ones that go: an older time
+ * then means the last snapshot there still is from before it (docs/decisions/0039). Snapshots that stay name parents that may
+ * be gone.
  */
 export function withoutSnapshots(
   base: TableMetadata,

@@ -4,8 +4,8 @@ import { readWriteProperties } from '../pipeline/table-properties.ts'
 import type { TableId } from '../ports/catalog.ts'
 
 /**
- * What every table of ours starts with; a table's own properties win. A commit a minute would leave 1,440 metadata files a day, each
- * with all snapshots in it.
+ * What every table of ours starts with; a table's own properties win. A commit a minute would leave 1,440 metadata files a day,
+ * each with all snapshots in it.
  */
 export const DEFAULT_PROPERTIES: Readonly<Record<string, string>> = {
   'write.parquet.compression-codec': 'zstd',

@@ -9,9 +9,10 @@ import type { Snapshot, StatisticsFile, TableMetadata } from './types.ts'
 export type Locations = ReadonlySet<string>
 
 /**
- * Every file that some of a table's snapshots need: manifest lists, manifests, live data and delete files, statistics. All snapshots unless
- * some are named; a file that only an entry with status DELETED names is needed by none of them. Each manifest is read once, however many snapshots share it. Memory: a
- * string per file. Throws `Corrupt` when a manifest or its list is gone: nothing may be concluded then.
+ * Every file that some of a table's snapshots need: manifest lists, manifests, live data and delete files, statistics. All
+ * snapshots unless some are named; a file that only an entry with status DELETED names is needed by none of them. Each manifest
+ * is read once, however many snapshots share it. Memory: a string per file. Throws `Corrupt` when a manifest or its list is
+ * gone: nothing may be concluded then.
  */
 export async function reachableFiles(
   objects: Objects,

@@ -46,11 +46,11 @@ interface Living {
 }
 
 /**
- * Writes all that a snapshot needs which takes files out of a table and puts others in: manifests for what is added and removed, the manifests
- * that held what is removed written anew, merged with other small ones and in order of partitions, manifest list and metadata.
- * With nothing to add or remove it only merges manifests. Nothing is visible before the caller swaps the table's pointer. Throws
- * `Corrupt` when a file to remove is not live, or when a `replace` would change the number of rows: the caller decides on
- * the same base.
+ * Writes all that a snapshot needs which takes files out of a table and puts others in: manifests for what is added and
+ * removed, the manifests that held what is removed written anew, merged with other small ones and in order of partitions,
+ * manifest list and metadata. With nothing to add or remove it only merges manifests. Nothing is visible before the caller
+ * swaps the table's pointer. Throws `Corrupt` when a file to remove is not live, or when a `replace` would change the number of
+ * rows: the caller decides on the same base.
  */
 export async function replaceFiles(options: ReplaceFiles): Promise<Replaced> {
   const { metadata: base, objects, add, remove, operation } = options
@@ -92,7 +92,10 @@ export async function replaceFiles(options: ReplaceFiles): Promise<Replaced> {
   }
 }
 
-/** True when a snapshot's small manifests are so many, or its manifests so badly clustered, that readers gain by writing them anew. */
+/**
+ * True when a snapshot's small manifests are so many, or its manifests so badly clustered, that readers gain by writing them
+ * anew.
+ */
 export function worthMerging(metadata: TableMetadata, manifests: readonly ManifestFile[]): boolean {
   const living = manifests.filter(hasLiveFiles)
   return (

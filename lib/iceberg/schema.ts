@@ -152,7 +152,10 @@ export function sortByOf(order: SortOrder | undefined, schema: IcebergSchema): r
   })
 }
 
-/** Whether files can be written in a sort order: by columns as they are, of the top level, with nulls where Iceberg has them by default. */
+/**
+ * Whether files can be written in a sort order: by columns as they are, of the top level, with nulls where Iceberg has them by
+ * default.
+ */
 export function isOurOrder({ fields }: SortOrder, schema: IcebergSchema): boolean {
   return fields.every(({ transform, direction, 'source-id': source, 'null-order': nulls }) => {
     const field = schema.fields.find(({ id }) => id === source)

@@ -12,8 +12,8 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
 })
 
 /**
- * kafkajs's request queue sets timers in the past when nothing is throttled. Node 24 uses 1 ms, which is what is meant, and warns;
- * that one warning is dropped. All others go where they went.
+ * kafkajs's request queue sets timers in the past when nothing is throttled. Node 24 uses 1 ms, which is what is meant, and
+ * warns; that one warning is dropped. All others go where they went.
  */
 function dropTimerWarning(): void {
   const emitWarning = process.emitWarning.bind(process) as (warning: string | Error, ...rest: unknown[]) => void

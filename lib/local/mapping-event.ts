@@ -39,7 +39,8 @@ export const partitionName = (topic: string, partition: number): string => `${to
 /**
  * The records of a partition as AWS documents them in Kafka events: keys and values in base64, a tombstone's value null, no
  * `key` where there is none, header bytes as signed numbers (what the Java poller behind the service writes; aws-lambda-go
- * reads and writes them so). kafkajs groups a header that comes several times, so only the order among different names can change.
+ * reads and writes them so). kafkajs groups a header that comes several times, so only the order among different names can
+ * change.
  */
 export function mapRecords(topic: string, partition: number, messages: readonly ReadMessage[]): MappedRecord[] {
   const start = `{"topic":${JSON.stringify(topic)},"partition":${partition},"offset":`

@@ -21,9 +21,10 @@ export interface SqliteLog extends Log {
 }
 
 /**
- * Logs in one SQLite file, which several processes and worker threads may have open at once. A put that has resolved
- * survives a power cut (WAL, synchronous=FULL: one fsync a put) unless `synchronous` says otherwise. Calls block the thread: a put costs about one fsync, a read
- * microseconds. Throws `Unavailable` when the file cannot be opened, read or written, `Corrupt` when it is damaged.
+ * Logs in one SQLite file, which several processes and worker threads may have open at once. A put that has resolved survives a
+ * power cut (WAL, synchronous=FULL: one fsync a put) unless `synchronous` says otherwise. Calls block the thread: a put costs
+ * about one fsync, a read microseconds. Throws `Unavailable` when the file cannot be opened, read or written, `Corrupt` when it
+ * is damaged.
  */
 export function openSqliteLog(path: string, options: SqliteLogOptions = {}): SqliteLog {
   const { busyTimeoutMs = 10_000, synchronous = 'full' } = options

@@ -26,9 +26,10 @@ export interface CommittedRewrites {
 }
 
 /**
- * Puts rewritten files in the place of those they were made from, all groups in one swap; on each base anew only those whose inputs
- * are all live there and that no delete concerns which came since (protocol rule 18). A group that gives up loses nothing: its files
- * stay. What it wrote is deleted, if it is certain that no table names it, else left to the sweep of orphans.
+ * Puts rewritten files in the place of those they were made from, all groups in one swap; on each base anew only those whose
+ * inputs are all live there and that no delete concerns which came since (protocol rule 18). A group that gives up loses
+ * nothing: its files stay. What it wrote is deleted, if it is certain that no table names it, else left to the sweep of
+ * orphans.
  *
  * @param plannedAt sequence number of the snapshot that was read: that of the new files, so that later deletes still concern them
  */

@@ -12,8 +12,8 @@ import { type CompactionLimits, type CompactionPlan, type Group, planCompaction 
 import { isUnreadable, type Rewritten, rewriteGroup } from './rewrite-group.ts'
 
 /**
- * Groups of one table that one call rewrites. Small and plain, so that it can be handed to a worker anywhere: the plan is made again from the
- * snapshot it was made from, which gives the same groups.
+ * Groups of one table that one call rewrites. Small and plain, so that it can be handed to a worker anywhere: the plan is made
+ * again from the snapshot it was made from, which gives the same groups.
  */
 export interface CompactJob {
   readonly table: TableId
@@ -124,8 +124,9 @@ function jobsOf(groups: readonly Group[]): readonly (readonly [number, number])[
 }
 
 /**
- * Rewrites the groups of a job and commits them, several times on the way. Safe beside commits, other engines and another call of the same job: what
- * somebody else rewrote or deleted first is left to them. Where the snapshot that was planned on has expired nothing is left to do.
+ * Rewrites the groups of a job and commits them, several times on the way. Safe beside commits, other engines and another call
+ * of the same job: what somebody else rewrote or deleted first is left to them. Where the snapshot that was planned on has
+ * expired nothing is left to do.
  *
  * @param hasTime asked before each group; false ends the job after what was rewritten is committed
  */

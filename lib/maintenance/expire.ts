@@ -25,15 +25,16 @@ export interface ExpireReport {
 }
 
 /**
- * A doomed list is kept this long that names a file in use, since the expiry that wrote it may not have swapped yet, or one that the store
- * would not delete. Then sweeps of orphans find what is left.
+ * A doomed list is kept this long that names a file in use, since the expiry that wrote it may not have swapped yet, or one
+ * that the store would not delete. Then sweeps of orphans find what is left.
  */
 const PENDING_LIST_MS = 24 * 3_600_000
 
 /**
- * Lets go of old snapshots and deletes the files that only they needed: first one swap, then, judged by the table as it is after it, the
- * files. A list of them is written before the swap, so that the next expiry goes on where a crash stopped this one. With `apply` false nothing is
- * written. The newest snapshot of each pipeline's marker stays: by it a roll-back is noticed (protocol rule 15).
+ * Lets go of old snapshots and deletes the files that only they needed: first one swap, then, judged by the table as it is
+ * after it, the files. A list of them is written before the swap, so that the next expiry goes on where a crash stopped this
+ * one. With `apply` false nothing is written. The newest snapshot of each pipeline's marker stays: by it a roll-back is noticed
+ * (protocol rule 15).
  *
  * @param hasTime asked between lists, of 10,000 files at most; false leaves the rest to the next call
  */

@@ -1,8 +1,9 @@
 import type { TableMetadata } from '../iceberg/types.ts'
 
 /**
- * How often orphans were swept from a table. A sweep raises it before it deletes anything, so that whoever wrote files before and has
- * not committed them finds out: their swap is lost, and looking again they see that the fence is another (protocol rule 29).
+ * How often orphans were swept from a table. A sweep raises it before it deletes anything, so that whoever wrote files before
+ * and has not committed them finds out: their swap is lost, and looking again they see that the fence is another (protocol rule
+ * 29).
  */
 export const FENCE_PROPERTY = 'frazil.fence'
 

@@ -4,11 +4,16 @@ import type { ParquetSummary } from '../parquet/reader.ts'
 /** A value in memory: a number, or a string's place. */
 const VALUE_BYTES = 8
 
-/** About what the rows of a file take decoded, of all of it: what is encoded in fewer bytes than values have places takes these. */
+/**
+ * About what the rows of a file take decoded, of all of it: what is encoded in fewer bytes than values have places takes these.
+ */
 export const decodedBytes = ({ rows, uncompressedBytes }: ParquetSummary, columns: number): number =>
   Math.max(uncompressedBytes, rows * columns * VALUE_BYTES)
 
-/** Knows what strings take beyond that once one batch spells them out: all of their column are then spelled out (`batchBuilder`). */
+/**
+ * Knows what strings take beyond that once one batch spells them out: all of their column are then spelled out
+ * (`batchBuilder`).
+ */
 export interface SpelledOut {
   add(batch: Batch): void
   readonly bytes: number

@@ -1,7 +1,10 @@
 import type { CompactionLimits } from './plan-compaction.ts'
 
 const MB = 2 ** 20
-/** A value decoded takes 8 to 12 bytes: its place in a column, and in the order of rows. Two thirds of the memory are for the rest. */
+/**
+ * A value decoded takes 8 to 12 bytes: its place in a column, and in the order of rows. Two thirds of the memory are for the
+ * rest.
+ */
 const MEMORY_BYTES_PER_VALUE = 24
 /** A group's files lie beside what is written from them, both compressed, and beside the decoded rows. */
 const MEMORY_PER_GROUP_BYTE = 6

@@ -4,9 +4,9 @@ import type { Objects } from '../ports/objects.ts'
 import type { Random } from '../ports/time.ts'
 
 /**
- * Lists of files that are to be deleted, kept beside a table's metadata so that a rerun finishes what a crash left. A list is a hint,
- * never a proof: before anything is deleted the table as it is then decides. `doomed`: what an expiry let go. `quarantine`:
- * orphans that wait.
+ * Lists of files that are to be deleted, kept beside a table's metadata so that a rerun finishes what a crash left. A list is a
+ * hint, never a proof: before anything is deleted the table as it is then decides. `doomed`: what an expiry let go.
+ * `quarantine`: orphans that wait.
  */
 export type ListKind = 'doomed' | 'quarantine'
 
@@ -59,8 +59,8 @@ export async function writeLists(
 }
 
 /**
- * All lists of a table of a kind, oldest first. One that goes while it is read was done by somebody else; one that cannot be read names
- * nothing, and goes as any other whose files are gone: it was only a hint.
+ * All lists of a table of a kind, oldest first. One that goes while it is read was done by somebody else; one that cannot be
+ * read names nothing, and goes as any other whose files are gone: it was only a hint.
  */
 export async function readLists(objects: Objects, metadata: TableMetadata, kind: ListKind): Promise<readonly StoredList[]> {
   const lists: StoredList[] = []

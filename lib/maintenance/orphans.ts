@@ -18,7 +18,8 @@ import { assertOwnsFiles } from './owns-files.ts'
 import { assertOneSpelling } from './spelling.ts'
 
 /**
- * What the logs of a table's pipeline say of it; undefined when they are not at hand, `another` when they mean a table of another uuid.
+ * What the logs of a table's pipeline say of it; undefined when they are not at hand, `another` when they mean a table of
+ * another uuid.
  */
 export type LogsOf = (
   pipeline: string,
@@ -64,11 +65,12 @@ export interface OrphanFile {
 }
 
 /**
- * Finds files below a table's location that nothing names, and deletes them in two steps: a sweep puts what it finds on a list, and one
- * that comes `quarantineMs` later deletes what is on the list and still nobody's. Before that it raises the table's fence by a swap of its own: every commit
- * that was prepared on the metadata before loses its swap, and a rewrite of files gives up, so that nothing of theirs is deleted and then
- * committed (protocol rule 29). Files of the commit lane go by the proofs of protocol rule 13; those of other engines by their age alone.
- * Throws `Refused` when files are listed under other names than the table calls them by.
+ * Finds files below a table's location that nothing names, and deletes them in two steps: a sweep puts what it finds on a list,
+ * and one that comes `quarantineMs` later deletes what is on the list and still nobody's. Before that it raises the table's
+ * fence by a swap of its own: every commit that was prepared on the metadata before loses its swap, and a rewrite of files
+ * gives up, so that nothing of theirs is deleted and then committed (protocol rule 29). Files of the commit lane go by the
+ * proofs of protocol rule 13; those of other engines by their age alone. Throws `Refused` when files are listed under other
+ * names than the table calls them by.
  */
 export async function sweepOrphans(ports: TablePorts, id: TableId, options: OrphanOptions): Promise<OrphanReport> {
   const { objects, random } = ports
@@ -181,7 +183,8 @@ async function deleteAll(
     await objects.put(location, [serializeMetadata(metadata)])
     return { verdict: 'Swap', to: { location, metadata }, result: undefined }
   })
-  // Judged by what the table is since: whatever is committed after the fence was prepared after it, from files that are not candidates.
+  // Judged by what the table is since: whatever is committed after the fence was prepared after it, from files that are not
+  // candidates.
   const sweep = await readTable(ports, id, doing, (fenced) => looked(ports, fenced, options, fenceOf(fenced.metadata)))
   const dead = candidates.filter(({ location }) => !sweep.needed.has(location) && sweep.mayGo(location))
   const gone = await inParallel(dead, ({ location }) => deleteIfPossible(objects, location))
@@ -190,8 +193,8 @@ async function deleteAll(
 }
 
 /**
- * Throws `Refused` when another table has its files, or some of them, inside this one's location: they would look like orphans. Of a table that
- * cannot be read only the place of its metadata is known.
+ * Throws `Refused` when another table has its files, or some of them, inside this one's location: they would look like orphans.
+ * Of a table that cannot be read only the place of its metadata is known.
  */
 async function assertAlone(ports: TablePorts, { id, metadata }: LoadedTable, others: readonly TableId[]): Promise<void> {
   const inside = `${objectLocation(metadata.location)}/`

@@ -1,7 +1,9 @@
 import { refused } from '../errors.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
 
-/** Throws `Refused` for a table whose files are not its own: Iceberg's `gc.enabled` is false where another table names them too. */
+/**
+ * Throws `Refused` for a table whose files are not its own: Iceberg's `gc.enabled` is false where another table names them too.
+ */
 export function assertOwnsFiles({ id, metadata }: Pick<LoadedTable, 'id' | 'metadata'>): void {
   if (metadata.properties['gc.enabled']?.toLowerCase() !== 'false') return
   throw refused(

@@ -14,7 +14,10 @@ export interface CompactionLimits {
   readonly maxGroupBytes: number
   /** Rows times columns: what they take decoded follows from it. */
   readonly maxGroupValues: number
-  /** Of rows that are held decoded: those of a sorted group, else of a row group. Known only as files are read. Default: no bound. */
+  /**
+   * Of rows that are held decoded: those of a sorted group, else of a row group. Known only as files are read. Default: no
+   * bound.
+   */
   readonly maxMemoryBytes?: number
 }
 
@@ -46,7 +49,9 @@ export interface CompactionPlan {
   readonly targetFileBytes: number
 }
 
-/** Shares of the target size below and above which a file is rewritten (Iceberg: `min-file-size-bytes`, `max-file-size-bytes`). */
+/**
+ * Shares of the target size below and above which a file is rewritten (Iceberg: `min-file-size-bytes`, `max-file-size-bytes`).
+ */
 export const MIN_FILE_SHARE = 0.75
 const MAX_FILE_SHARE = 1.8
 /** Iceberg's default of `write.target-file-size-bytes`. */
@@ -59,8 +64,9 @@ export function targetFileBytes({ properties }: Pick<TableMetadata, 'properties'
 }
 
 /**
- * Which files of a snapshot are rewritten together: the small ones (and those far too large) of each cold partition, as Iceberg's
- * `rewrite_data_files` picks them. Pure, and the same for the same snapshot and time, so that workers need only be told a group's number.
+ * Which files of a snapshot are rewritten together: the small ones (and those far too large) of each cold partition, as
+ * Iceberg's `rewrite_data_files` picks them. Pure, and the same for the same snapshot and time, so that workers need only be
+ * told a group's number.
  *
  * @param nowMs what "cold" is measured against
  */
@@ -128,7 +134,8 @@ function byPartition(files: readonly ScanFile[]): ReadonlyMap<string, readonly S
 }
 
 /**
- * A partition by time is cold as a whole, once nothing came for a while; elsewhere nothing ever ends, and what is cold is the file.
+ * A partition by time is cold as a whole, once nothing came for a while; elsewhere nothing ever ends, and what is cold is the
+ * file.
  */
 function coldFiles(
   metadata: TableMetadata,
@@ -149,14 +156,16 @@ const fits = (file: DataFile, columns: number, { maxGroupBytes, maxGroupValues }
   file.sizeBytes <= maxGroupBytes && file.recordCount * columns <= maxGroupValues
 
 /**
- * A file that is far too large. None that a compaction wrote: it is so for its rows, and would come out like that again and again.
+ * A file that is far too large. None that a compaction wrote: it is so for its rows, and would come out like that again and
+ * again.
  */
 const isToSplit = ({ sizeBytes, recordCount, filePath }: DataFile, large: number): boolean =>
   sizeBytes > large && recordCount > 1 && parseCompactFileName(filePath) === undefined
 
 /**
- * The files of a partition that are rewritten together: where one is to be split, or fewer come of them. What is written has one small file
- * at most, so that every group leaves fewer to split, or else fewer small ones, than it took: plan after plan comes to an end.
+ * The files of a partition that are rewritten together: where one is to be split, or fewer come of them. What is written has
+ * one small file at most, so that every group leaves fewer to split, or else fewer small ones, than it took: plan after plan
+ * comes to an end.
  */
 function groupsOf(
   files: readonly ScanFile[],
@@ -175,8 +184,8 @@ function groupsOf(
 }
 
 /**
- * One group after the other, each as full as the limits let it be, but the last. What takes more than half of a group is alone: it is
- * about as large as memory lets it be, and what a full group becomes is that, so its bytes are not rewritten again.
+ * One group after the other, each as full as the limits let it be, but the last. What takes more than half of a group is alone:
+ * it is about as large as memory lets it be, and what a full group becomes is that, so its bytes are not rewritten again.
  */
 function pack(
   files: readonly ScanFile[],
@@ -213,8 +222,9 @@ function pack(
 }
 
 /**
- * Without the largest while it is more than twice as large as all others together: a file is then rewritten only into one at least half
- * as large again, so that each byte is rewritten a logarithmic number of times however small the files are that keep coming.
+ * Without the largest while it is more than twice as large as all others together: a file is then rewritten only into one at
+ * least half as large again, so that each byte is rewritten a logarithmic number of times however small the files are that keep
+ * coming.
  */
 function worthwhile(files: readonly ScanFile[]): readonly ScanFile[] {
   const ascending = [...files].sort((a, b) => a.file.sizeBytes - b.file.sizeBytes || inOrder(a, b))

@@ -25,8 +25,8 @@ const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
 /**
- * Drops the partitions that ended longer ago than the policy says, whole: a snapshot that no longer names their files. No row is read. The files
- * themselves go when the snapshots that name them expire. With `apply` false nothing is written.
+ * Drops the partitions that ended longer ago than the policy says, whole: a snapshot that no longer names their files. No row
+ * is read. The files themselves go when the snapshots that name them expire. With `apply` false nothing is written.
  */
 export async function dropOldPartitions(
   ports: TablePorts,

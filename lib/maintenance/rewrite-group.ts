@@ -56,10 +56,10 @@ export interface Rewritten {
 
 /**
  * Reads the files of a group and writes their rows into as few as the target size allows, in the table's sort order or as they
- * come. A file that cannot be read is skipped, and those that memory has no room for are left to the next plan: the group is that of the others.
- * Undefined when a file is gone: the snapshot that was planned on has expired. Throws `Refused` or `Corrupt` when nothing is left to
- * rewrite, for what is wrong with the first file. Memory: of a sorted group all its rows, decoded; else a row group at a time; and what is
- * written, compressed.
+ * come. A file that cannot be read is skipped, and those that memory has no room for are left to the next plan: the group is
+ * that of the others. Undefined when a file is gone: the snapshot that was planned on has expired. Throws `Refused` or
+ * `Corrupt` when nothing is left to rewrite, for what is wrong with the first file. Memory: of a sorted group all its rows,
+ * decoded; else a row group at a time; and what is written, compressed.
  */
 export async function rewriteGroup({
   table,
@@ -199,8 +199,8 @@ const tooLarge = (what: string, maxMemoryBytes: number) =>
   )
 
 /**
- * Throws `Refused` for a file without the values that its partition stands for, as tables have that were taken over from Hive: they
- * would be read as null.
+ * Throws `Refused` for a file without the values that its partition stands for, as tables have that were taken over from Hive:
+ * they would be read as null.
  */
 function summaryOf(bytes: Uint8Array, { file }: ScanFile, valuesOfPartition: readonly number[]): ParquetSummary {
   const summary = parquetSummary(bytes, file.filePath)

@@ -3,8 +3,8 @@ import type { TableId } from '../ports/catalog.ts'
 import type { ObjectInfo } from '../ports/objects.ts'
 
 /**
- * Throws `Refused` when a file that is listed seems to be nobody's only because the table calls it by another scheme, bucket or host: `s3a://lake/x`
- * for `s3://lake/x`. Compared by text alone, every file of such a table would be an orphan.
+ * Throws `Refused` when a file that is listed seems to be nobody's only because the table calls it by another scheme, bucket or
+ * host: `s3a://lake/x` for `s3://lake/x`. Compared by text alone, every file of such a table would be an orphan.
  */
 export function assertOneSpelling(id: TableId, needed: ReadonlySet<string>, listed: readonly ObjectInfo[]): void {
   const paths = new Map<string, string>()

@@ -15,9 +15,9 @@ export interface WantedExpiry {
 }
 
 /**
- * Which snapshots of a table stay where no definition says so: what is asked for, else what the table's own Iceberg properties say, else the
- * defaults. Whoever gave a table an age of its own meant all of its snapshots, so they are not thinned out. Throws `Refused` for a property that
- * cannot be read: what deletes is not guessed.
+ * Which snapshots of a table stay where no definition says so: what is asked for, else what the table's own Iceberg properties
+ * say, else the defaults. Whoever gave a table an age of its own meant all of its snapshots, so they are not thinned out.
+ * Throws `Refused` for a property that cannot be read: what deletes is not guessed.
  */
 export function expiryOf(table: Pick<LoadedTable, 'id' | 'metadata'>, wanted: WantedExpiry = {}): ExpirePolicy {
   const { keepMs, retainLast, thinAfterMs } = wanted

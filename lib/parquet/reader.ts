@@ -32,9 +32,9 @@ export function parquetSummary(bytes: Uint8Array, location: string): ParquetSumm
 
 /**
  * Reads a whole Parquet file, row group by row group, into batches of the wanted fields, matched by Iceberg's field id (spec,
- * Column Projection); an optional field that the file lacks is null. Strings and binary stay dictionary coded where the file has
- * them so. Takes data pages V1 and V2, all encodings but those of repeated values, the codecs uncompressed, snappy, gzip and zstd,
- * and Iceberg's promotions int to long and float to double. Checksums are looked at where there are any.
+ * Column Projection); an optional field that the file lacks is null. Strings and binary stay dictionary coded where the file
+ * has them so. Takes data pages V1 and V2, all encodings but those of repeated values, the codecs uncompressed, snappy, gzip
+ * and zstd, and Iceberg's promotions int to long and float to double. Checksums are looked at where there are any.
  *
  * Throws `Refused` for a file that it cannot read (encrypted, without field ids, of a codec, encoding or type that it does not
  * know) and `Corrupt` for a damaged one, and for a null in a required field.

@@ -30,7 +30,10 @@ export interface CompactOptions {
   readonly targetFileSize?: number
   /** Fewer files than this stay as they are, unless they fill a whole file. @default 5 */
   readonly minInputFiles?: number
-  /** A partition by time is compacted once it got no file for this long; elsewhere a file, once it is this old. @default hours(1) */
+  /**
+   * A partition by time is compacted once it got no file for this long; elsewhere a file, once it is this old. @default
+   * hours(1)
+   */
   readonly after?: Duration
   /** Compacts everything, whatever `after` says. @default false */
   readonly hot?: boolean

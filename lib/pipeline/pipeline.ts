@@ -4,7 +4,10 @@ import type { AppendNode } from './nodes.ts'
 import { planOf } from './plan-of.ts'
 import { isSink, type Sink } from './stream.ts'
 
-/** A user's definition: a frozen value, made to be taken by the command line and tests as well as by functions and infrastructure. */
+/**
+ * A user's definition: a frozen value, made to be taken by the command line and tests as well as by functions and
+ * infrastructure.
+ */
 export interface Pipeline {
   readonly kind: 'pipeline'
   readonly name: string

@@ -22,7 +22,10 @@ export function checkTrim(key: string, floor: number): void {
     throw refused(`Cannot trim log ${key}: expected a floor of 0 or more, found ${floor}.`)
 }
 
-/** What every Log adapter says of a log without an item: it is new, or something took the tail, which a trim never does. Throws `Corrupt`. */
+/**
+ * What every Log adapter says of a log without an item: it is new, or something took the tail, which a trim never does. Throws
+ * `Corrupt`.
+ */
 export function checkNeverTrimmed(key: string, floor: number): void {
   if (floor > 0)
     throw corrupt(`Cannot read log ${key}: expected its tail to survive a trim to slot ${floor}, found no item. Restore the log.`)

@@ -86,8 +86,9 @@ export interface TableStand {
  * Proof for `n <= marker`: checkpoint `n` is decided, and if it named the file for this table, it was applied, since a table
  * passes its needs one by one. The file was in the table and has been removed; it is added only while the marker is below `n`,
  * and markers never fall. Proof for `need <= marker < n <= last`: slot `n` is taken. A body there with work for the table would
- * have made its need `n`; the need is lower, so what stands there is no body, or one that does not name the file. Everything else
- * may be added yet: also at or below the checkpoint log's floor, since an `open` entry carries forward a body that is not applied.
+ * have made its need `n`; the need is lower, so what stands there is no body, or one that does not name the file. Everything
+ * else may be added yet: also at or below the checkpoint log's floor, since an `open` entry carries forward a body that is not
+ * applied.
  */
 export function decideDataFile(n: number, { marker, logs }: TableStand): CleaningVerdict {
   if (n <= marker) return DEAD

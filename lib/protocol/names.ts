@@ -63,7 +63,10 @@ const STATE = new RegExp(`^state/(\\d{1,16})-${UUID}$`)
 /** The part of a name or location behind its last slash. */
 const fileOf = (location: string): string => location.slice(location.lastIndexOf('/') + 1)
 
-/** The checkpoint that a data file, by name or location, was written for; undefined for a name that `dataFileName` does not give. */
+/**
+ * The checkpoint that a data file, by name or location, was written for; undefined for a name that `dataFileName` does not
+ * give.
+ */
 export function parseDataFileName(location: string): { readonly n: number } | undefined {
   const file = fileOf(location)
   const [, digits, uuid] = DATA_FILE.exec(file) ?? []

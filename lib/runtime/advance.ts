@@ -8,7 +8,10 @@ import { type CommitReport, commit } from './commit.ts'
 import { put } from './put.ts'
 import type { Runtime } from './runtime.ts'
 
-/** `Unproven`: something is unread, nobody can be asked, or the partition is not open. `Lost`: somebody wrote to the log meanwhile. */
+/**
+ * `Unproven`: something is unread, nobody can be asked, or the partition is not open. `Lost`: somebody wrote to the log
+ * meanwhile.
+ */
 export type AdvanceOutcome = 'Advanced' | 'AlreadyIn' | 'Unproven' | 'Lost'
 
 /**

@@ -127,8 +127,8 @@ function regressions(chain: readonly Snapshot[], pipeline: string): readonly str
 }
 
 /**
- * Snapshots may rewrite rows as they are (`replace`) and drop what retention counts (`delete`); others that are not ours may change
- * none. `chain` is newest first.
+ * Snapshots may rewrite rows as they are (`replace`) and drop what retention counts (`delete`); others that are not ours may
+ * change none. `chain` is newest first.
  */
 function foreignChanges(chain: readonly Snapshot[], pipeline: string, droppedRows: number): readonly string[] {
   const found: string[] = []

@@ -30,7 +30,10 @@ export interface Limits {
   readonly maxCheckpointEntries: number
   /** State slices an operator may have before neighbours are merged, as far as `maxStateRows` lets them. */
   readonly maxStateSlices: number
-  /** Rows of open state (one per key and window) in a slice, and loaded by one checkpoint to close windows (at least one window). */
+  /**
+   * Rows of open state (one per key and window) in a slice, and loaded by one checkpoint to close windows (at least one
+   * window).
+   */
   readonly maxStateRows: number
   /** How often a lost race is run again within one call. */
   readonly maxAttempts: number

@@ -8,8 +8,9 @@ import type { Runtime } from './runtime.ts'
 
 /**
  * Throws `Refused` when something waits that no commit under this definition could take: windows that it lacks or that mean
- * something else, rows of a table that is nowhere. Every commit would be refused until the older definition is back. Looks at what one checkpoint would take. A deployment asks this; functions of before may stage
- * more in the moment after, so whoever removes something stops them first.
+ * something else, rows of a table that is nowhere. Every commit would be refused until the older definition is back. Looks at
+ * what one checkpoint would take. A deployment asks this; functions of before may stage more in the moment after, so whoever
+ * removes something stops them first.
  */
 export async function assertStagedIsKnown(runtime: Runtime): Promise<void> {
   const { plan } = runtime

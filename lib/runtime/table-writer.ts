@@ -19,7 +19,10 @@ import { type Runtime, tableId } from './runtime.ts'
 const SPEC_ID = 0
 const SORT_ORDER_ID = 1
 
-/** Collects a checkpoint's rows of one table into one Parquet file per table partition, or several where one would grow too large. */
+/**
+ * Collects a checkpoint's rows of one table into one Parquet file per table partition, or several where one would grow too
+ * large.
+ */
 export interface TableWriter {
   append(batch: Batch): void
   /** Writes the files; nothing when no row came. */

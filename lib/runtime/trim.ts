@@ -45,7 +45,10 @@ export async function trim(
   return { ...report, more: false }
 }
 
-/** What `trim` would do now, log by log: `entries` are slots by which it would raise the floor. Reads only; throws as `trim` does. */
+/**
+ * What `trim` would do now, log by log: `entries` are slots by which it would raise the floor. Reads only; throws as `trim`
+ * does.
+ */
 export async function foreseeTrim(
   runtime: StagingRuntime,
 ): Promise<{ readonly checkpoint: number; readonly logs: readonly (TrimmedLog & { readonly entries: number })[] }> {

@@ -21,7 +21,9 @@ export function judge(eventTimeMs: Float64Array, rows: number, before: number, d
   return watermark
 }
 
-/** True when a window can take no more rows, for a row that meets this watermark as for the pipeline as a whole (rule E2, 3.3). */
+/**
+ * True when a window can take no more rows, for a row that meets this watermark as for the pipeline as a whole (rule E2, 3.3).
+ */
 export function isPast(windowEndMs: number, allowedLatenessMs: number, watermarkMs: number): boolean {
   return windowEndMs + allowedLatenessMs <= watermarkMs
 }
