@@ -4,7 +4,7 @@ import type { Objects } from '../ports/objects.ts'
 import type { Clock, Random } from '../ports/time.ts'
 import { forgottenMetadata } from './commit.ts'
 import { objectLocation } from './paths.ts'
-import type { Prepared } from './prepare.ts'
+import type { Prepared, SnapshotOptions } from './prepare.ts'
 import { type LoadedTable, loadTable } from './scan.ts'
 import type { TableMetadata } from './types.ts'
 
@@ -100,6 +100,12 @@ export function readTable<T>(
   read: (table: LoadedTable) => Promise<T>,
 ): Promise<T> {
   return changeTable<T>(ports, id, doing, async (table) => ({ verdict: 'Done', result: await read(table) }))
+}
+
+/** What an operation on a table as it was loaded is given, but for what it changes: no summary, no properties. */
+export function snapshotOptions({ objects, random, clock }: TablePorts, { metadata, pointer }: LoadedTable): SnapshotOptions {
+  const { metadataLocation } = pointer
+  return { metadata, metadataLocation, objects, random, nowMs: clock.now(), summary: {}, properties: {} }
 }
 
 /** What became of one try. `error`: of one whose outcome nobody knows, or that the catalog did not take. */

@@ -1,4 +1,4 @@
-import { type Changes, changeTable, deleteIfPossible, type TablePorts } from '../iceberg/change.ts'
+import { type Changes, changeTable, deleteIfPossible, snapshotOptions, type TablePorts } from '../iceberg/change.ts'
 import type { DataFile } from '../iceberg/data-file.ts'
 import { objectLocation } from '../iceberg/paths.ts'
 import { replaceFiles } from '../iceberg/replace.ts'
@@ -51,11 +51,13 @@ export async function commitRewrites(
 }
 
 async function decide(
-  { objects, clock, random }: TablePorts,
-  { metadata, pointer }: LoadedTable,
+  ports: TablePorts,
+  table: LoadedTable,
   rewrites: readonly Rewritten[],
   plannedAt: bigint,
 ): Promise<Changes<CommittedRewrites>> {
+  const { objects } = ports
+  const { metadata } = table
   const base = await readSnapshot(objects, metadata)
   const live = new Set(base.data.map(({ file }) => file.filePath))
   const due: Rewritten[] = []
@@ -71,17 +73,11 @@ async function decide(
   if (due.length === 0)
     return { verdict: 'Done', result: { committed: done, gaveUp, manifestsBefore, manifestsAfter: manifestsBefore } }
   const to = await replaceFiles({
-    metadata,
-    metadataLocation: pointer.metadataLocation,
-    objects,
-    random,
-    nowMs: clock.now(),
+    ...snapshotOptions(ports, table),
     operation: 'replace',
     remove: new Set(due.flatMap(({ group }) => group.files.map(({ file }) => file.filePath))),
     add: due.flatMap(({ added }) => added),
     addSequenceNumber: plannedAt,
-    summary: {},
-    properties: {},
   })
   const { manifestsAfter } = to
   return { verdict: 'Swap', to, result: { committed: [...done, ...due], gaveUp, manifestsBefore, manifestsAfter } }

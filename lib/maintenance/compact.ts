@@ -1,5 +1,5 @@
 import { isKind, messageOf } from '../errors.ts'
-import { changeTable, readTable, type TablePorts } from '../iceberg/change.ts'
+import { changeTable, readTable, snapshotOptions, type TablePorts } from '../iceberg/change.ts'
 import { currentSnapshot, snapshotById } from '../iceberg/metadata.ts'
 import { replaceFiles, worthMerging } from '../iceberg/replace.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
@@ -229,9 +229,10 @@ export interface ManifestsReport {
  * tells it more. Rows and files stay as they are.
  */
 export async function mergeManifests(ports: TablePorts, id: TableId, always = false): Promise<ManifestsReport> {
-  const { objects, random, clock } = ports
+  const { objects } = ports
   let before: number | undefined
-  return changeTable<ManifestsReport>(ports, id, 'merge the manifests of', async ({ metadata, pointer }, { unknown }) => {
+  return changeTable<ManifestsReport>(ports, id, 'merge the manifests of', async (table, { unknown }) => {
+    const { metadata } = table
     const snapshot = currentSnapshot(metadata)
     const manifests = snapshot === undefined ? [] : (await manifestsOf(objects, snapshot)).filter(hasLiveFiles)
     before ??= manifests.length
@@ -239,17 +240,11 @@ export async function mergeManifests(ports: TablePorts, id: TableId, always = fa
     const told = always && !unknown && manifests.length > 1
     if (!told && !worthMerging(metadata, manifests)) return { verdict: 'Done', result: { before, after: manifests.length } }
     const to = await replaceFiles({
-      metadata,
-      metadataLocation: pointer.metadataLocation,
-      objects,
-      random,
-      nowMs: clock.now(),
+      ...snapshotOptions(ports, table),
       operation: 'replace',
       remove: new Set(),
       add: [],
       mergeManifests: true,
-      summary: {},
-      properties: {},
     })
     return { verdict: 'Swap', to, result: { before: to.manifestsBefore, after: to.manifestsAfter } }
   })

@@ -1,4 +1,4 @@
-import { changeTable, type TablePorts } from '../iceberg/change.ts'
+import { changeTable, snapshotOptions, type TablePorts } from '../iceberg/change.ts'
 import { partitionOf } from '../iceberg/commit.ts'
 import { CONTENT_DATA, type DataFile } from '../iceberg/data-file.ts'
 import { currentSchema, specById } from '../iceberg/metadata.ts'
@@ -35,10 +35,9 @@ export async function dropOldPartitions(
   nowMs: number,
   apply: boolean,
 ): Promise<RetentionReport> {
-  const { objects, random, clock } = ports
   let tried: RetentionReport | undefined
   return changeTable<RetentionReport>(ports, id, 'drop old partitions of', async (table, { unknown }) => {
-    const { metadata, pointer } = table
+    const { metadata } = table
     const old = await oldFiles(ports, table, policy.column, nowMs - policy.keepMs)
     const rows = old.reduce((sum, { file }) => sum + (file.content === CONTENT_DATA ? file.recordCount : 0), 0)
     const result = {
@@ -53,15 +52,10 @@ export async function dropOldPartitions(
     const before = metadata.properties[DROPPED_ROWS_PROPERTY] ?? '0'
     const dropped = (/^\d+$/.test(before) ? BigInt(before) : 0n) + BigInt(rows)
     const to = await replaceFiles({
-      metadata,
-      metadataLocation: pointer.metadataLocation,
-      objects,
-      random,
-      nowMs: clock.now(),
+      ...snapshotOptions(ports, table),
       operation: 'delete',
       remove: new Set(old.map(({ file }) => file.filePath)),
       add: [],
-      summary: {},
       properties: { [DROPPED_ROWS_PROPERTY]: String(dropped) },
     })
     return { verdict: 'Swap', to, result }
