@@ -2,7 +2,6 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, rmSync
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import type { Value } from '../lib/columns/batch.ts'
-import { numbered } from '../lib/columns/schema.ts'
 import { batchOf } from '../lib/columns/values.ts'
 import { appendFiles } from '../lib/iceberg/append.ts'
 import { changeTable } from '../lib/iceberg/change.ts'
@@ -12,6 +11,7 @@ import { fileLocation } from '../lib/local/files.ts'
 import { openWarehouse } from '../lib/local/warehouse.ts'
 import { parquetFiles } from '../lib/parquet/files.ts'
 import { linesOf } from './lambda-events.ts'
+import { TRADE_FIELDS, type Trade } from './trade-fields.ts'
 import { generateTrades } from './trades.ts'
 
 export const TABLE = { namespace: 'bench', name: 'trades' }
@@ -20,25 +20,6 @@ const ROWS_PER_FILE = 5000
 const FILES_PER_COMMIT = 100
 const DAY_MS = 86_400_000
 const DONE = 'input.json'
-
-const FIELDS = numbered([
-  { name: 'symbol', type: 'string', required: true },
-  { name: 'ts', type: 'long', required: true },
-  { name: 'price', type: 'double', required: true },
-  { name: 'qty', type: 'double', required: true },
-  { name: 'side', type: 'string', required: false },
-  { name: 'event_time', type: 'timestamptz', required: true },
-  { name: 'kafka_partition', type: 'int', required: true },
-  { name: 'kafka_offset', type: 'long', required: true },
-])
-
-interface Trade {
-  readonly symbol: string
-  readonly ts: number
-  readonly price: number
-  readonly qty: number
-  readonly side: string
-}
 
 /**
  * A warehouse with one table of so many files of 5,000 trades, all of one day, ordered by (symbol, ts) as its sort order says but
@@ -76,7 +57,7 @@ async function makeTable(ports: Awaited<ReturnType<typeof openWarehouse>>['ports
   const { catalog, objects, random, clock } = ports
   const location = fileLocation(join(dir, TABLE.namespace, TABLE.name))
   const plan = {
-    fields: FIELDS,
+    fields: TRADE_FIELDS,
     partitionBy: [{ column: 'event_time', transform: { kind: 'day' } }],
     sortBy: [
       { column: 'symbol', direction: 'asc' },
@@ -102,8 +83,8 @@ async function makeTable(ports: Awaited<ReturnType<typeof openWarehouse>>['ports
   }
   let n = 0
   for (const rows of chunks(files)) {
-    const writer = parquetFiles(FIELDS)
-    writer.append(batchOf(FIELDS, rows))
+    const writer = parquetFiles(TRADE_FIELDS)
+    writer.append(batchOf(TRADE_FIELDS, rows))
     const day = Math.floor(Number(rows[0]?.ts) / DAY_MS)
     for (const file of writer.finish()) {
       const at = `${location}/data/event_time_day=${new Date(day * DAY_MS).toISOString().slice(0, 10)}/${String(n++).padStart(8, '0')}-${random.uuid()}.parquet`

@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util'
 import { constants, zstdCompressSync } from 'node:zlib'
 import { ByteWriter, parquetWrite } from 'hyparquet-writer'
 import type { Batch, Value } from '../lib/columns/batch.ts'
-import { numbered } from '../lib/columns/schema.ts'
 import { batchOf } from '../lib/columns/values.ts'
 import { type ParquetFile, parquetWriter } from '../lib/parquet/writer.ts'
+import { TRADE_FIELDS, type Trade } from './trade-fields.ts'
 import { generateTrades } from './trades.ts'
 
 /**
@@ -16,25 +16,6 @@ import { generateTrades } from './trades.ts'
 const BATCH_ROWS = 10_000
 const ROUNDS = 5
 const ZSTD_LEVEL = 3
-
-const FIELDS = numbered([
-  { name: 'symbol', type: 'string', required: true },
-  { name: 'ts', type: 'long', required: true },
-  { name: 'price', type: 'double', required: true },
-  { name: 'qty', type: 'double', required: true },
-  { name: 'side', type: 'string', required: false },
-  { name: 'event_time', type: 'timestamptz', required: true },
-  { name: 'kafka_partition', type: 'int', required: true },
-  { name: 'kafka_offset', type: 'long', required: true },
-])
-
-interface Trade {
-  readonly symbol: string
-  readonly ts: number
-  readonly price: number
-  readonly qty: number
-  readonly side: string
-}
 
 function* tradeRows(count: number): Generator<Readonly<Record<string, Value>>> {
   let offset = 0
@@ -52,15 +33,15 @@ function tradeBatches(count: number): Batch[] {
   for (const row of tradeRows(count)) {
     rows.push(row)
     if (rows.length < BATCH_ROWS) continue
-    batches.push(batchOf(FIELDS, rows))
+    batches.push(batchOf(TRADE_FIELDS, rows))
     rows = []
   }
-  if (rows.length > 0) batches.push(batchOf(FIELDS, rows))
+  if (rows.length > 0) batches.push(batchOf(TRADE_FIELDS, rows))
   return batches
 }
 
 function ours(batches: readonly Batch[]): ParquetFile {
-  const writer = parquetWriter(FIELDS, { zstdLevel: ZSTD_LEVEL })
+  const writer = parquetWriter(TRADE_FIELDS, { zstdLevel: ZSTD_LEVEL })
   for (const batch of batches) writer.append(batch)
   return writer.finish()
 }

@@ -1,9 +1,7 @@
 import { usage } from '../errors.ts'
-import { decideExpire } from '../iceberg/expire.ts'
 import { defaultSpec } from '../iceberg/metadata.ts'
-import { loadTable } from '../iceberg/scan.ts'
 import type { Snapshot, TableMetadata } from '../iceberg/types.ts'
-import { type ExpireReport, expireSnapshots, newestOfMarkers } from '../maintenance/expire.ts'
+import { type ExpireReport, expireSnapshots } from '../maintenance/expire.ts'
 import { isTimeTransform } from '../maintenance/file-times.ts'
 import { assertOwnsFiles } from '../maintenance/owns-files.ts'
 import { dropOldPartitions, type RetentionReport } from '../maintenance/retention.ts'
@@ -34,8 +32,6 @@ interface Expiry {
   /** Those that go, oldest first. */
   readonly going: readonly Snapshot[]
   readonly oldestKept: Snapshot | undefined
-  /** Something stays for a pipeline's marker alone. */
-  readonly keptForMarker: boolean
   readonly report: ExpireReport
 }
 
@@ -89,14 +85,10 @@ async function expired(open: OpenTable, given: Given, apply: boolean): Promise<E
   const nowMs = ports.clock.now()
   const retention = given.rowsMs === undefined ? undefined : retentionOf(name, open.table.metadata, given.rowsMs)
   const rows = retention === undefined ? undefined : await dropOldPartitions(ports, id, retention, nowMs, apply)
-  const { metadata } = (await loadTable(ports.catalog, ports.objects, id)) ?? open.table
-  const goingBut = (keep: ReadonlySet<bigint>) => decideExpire(metadata, { ...policy, nowMs, keep }).snapshots
-  const going = goingBut(newestOfMarkers(metadata))
-  const keptForMarker = going.length < goingBut(new Set()).length
-  const stay = metadata.snapshots.filter((snapshot) => !going.includes(snapshot))
   const report = await expireSnapshots(ports, id, policy, nowMs, apply)
-  const oldestKept = stay.toSorted(byTime)[0]
-  return { table: name, policy, rows, going: going.toSorted(byTime), oldestKept, keptForMarker, report }
+  const going = report.going.toSorted(byTime)
+  const [oldestKept] = report.staying.toSorted(byTime)
+  return { table: name, policy, rows, going, oldestKept, report }
 }
 
 const byTime = (a: Snapshot, b: Snapshot) => a['timestamp-ms'] - b['timestamp-ms']
@@ -152,11 +144,11 @@ function rowsText({ partitions, files, bytes }: RetentionReport): string {
   return `${named}: ${counted(partitions.length, 'partition')}, ${counted(files, 'file')}, ${shownBytes(bytes)}`
 }
 
-function notesOf({ policy, rows, oldestKept, keptForMarker, report }: Expiry, apply: boolean): readonly string[] {
+function notesOf({ policy, rows, oldestKept, report }: Expiry, apply: boolean): readonly string[] {
   const { keepMs, retainLast, thinAfterMs } = policy
   const thinned =
     thinAfterMs === undefined || thinAfterMs >= keepMs ? '' : `, of those older than ${shownAge(thinAfterMs)} one an hour`
-  const marked = keptForMarker ? ", and the newest with a pipeline's marker" : ''
+  const marked = report.keptForMarker ? ", and the newest with a pipeline's marker" : ''
   const oldest = oldestKept === undefined ? '' : `, the oldest of ${shownMillis(oldestKept['timestamp-ms'])}`
   const droppedRows = (rows?.files ?? 0) > 0
   const nothing = !droppedRows && report.expired === 0 && report.refs.length === 0

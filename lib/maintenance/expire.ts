@@ -16,6 +16,11 @@ export interface ExpireReport {
   /** Snapshots that go, and those that stay. */
   readonly expired: number
   readonly kept: number
+  /** Those that go, and those that stay, as the metadata has them. */
+  readonly going: readonly Snapshot[]
+  readonly staying: readonly Snapshot[]
+  /** True when one stays for nothing but a pipeline's marker. */
+  readonly keptForMarker: boolean
   /** Names of branches and tags that go. */
   readonly refs: readonly string[]
   /** Files that no snapshot needs any more: deleted, or with `apply` false to be. */
@@ -51,11 +56,21 @@ export async function expireSnapshots(
   const report = await changeTable<Omit<ExpireReport, 'left'>>(ports, id, 'expire snapshots of', async (table, { unknown }) => {
     const { metadata } = table
     assertOwnsFiles(table)
-    const going = decideExpire(metadata, { ...policy, nowMs, keep: newestOfMarkers(metadata) })
+    const goingBut = (keep: ReadonlySet<bigint>) => decideExpire(metadata, { ...policy, nowMs, keep })
+    const going = goingBut(newestOfMarkers(metadata))
     const doomed = await filesOnlyOf(ports, metadata, going)
+    const gone = new Set(going.snapshots)
+    const staying = metadata.snapshots.filter((snapshot) => !gone.has(snapshot))
     const expired = going.snapshots.length
-    const kept = metadata.snapshots.length - expired
-    const result = { expired, kept, refs: going.refs, files: doomed.length }
+    const result = {
+      expired,
+      kept: staying.length,
+      going: going.snapshots,
+      staying,
+      keptForMarker: expired < goingBut(new Set()).snapshots.length,
+      refs: going.refs,
+      files: doomed.length,
+    }
     if (!apply || (expired === 0 && going.refs.length === 0)) return { verdict: 'Done', result: (unknown && tried) || result }
     tried = result
     const files = doomed.map((location) => ({ location, sizeBytes: null }))

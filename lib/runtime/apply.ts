@@ -195,7 +195,8 @@ function offsetsOf(runtime: Runtime, body: Body, last: Last): string {
   return Object.keys(offsets).length <= MAX_OFFSETS_IN_PROPERTY ? JSON.stringify(offsets) : (last.entry.body?.name ?? '')
 }
 
-function viewOf(pipeline: string, metadata: TableMetadata): TableView {
+/** A table as far as the protocol looks at it. */
+export function viewOf(pipeline: string, metadata: TableMetadata): TableView {
   const property = markerProperty(pipeline)
   const snapshots = new Map(metadata.snapshots.map((snapshot) => [snapshot['snapshot-id'], snapshot]))
   const text: string | undefined = metadata.properties[property]

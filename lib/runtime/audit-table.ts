@@ -1,7 +1,8 @@
 import type { DataFileJson } from '../iceberg/data-file.ts'
-import { snapshotById } from '../iceberg/metadata.ts'
+import { ancestors } from '../iceberg/expire.ts'
+import { currentSnapshot } from '../iceberg/metadata.ts'
 import type { LoadedTable } from '../iceberg/scan.ts'
-import type { Snapshot, TableMetadata } from '../iceberg/types.ts'
+import type { Snapshot } from '../iceberg/types.ts'
 import { DROPPED_ROWS_PROPERTY } from '../maintenance/retention.ts'
 import {
   decideApply,
@@ -12,6 +13,7 @@ import {
   type TableView,
   watermarkProperty,
 } from '../protocol/marker.ts'
+import { viewOf } from './apply.ts'
 import type { Finding, FindingKind } from './audit-findings.ts'
 import type { Last } from './checkpoints.ts'
 
@@ -45,12 +47,13 @@ export function judgeTable(name: string, table: LoadedTable, at: AuditedCheckpoi
   const { pipeline, last } = at
   const findings: Finding[] = []
   const add = (kind: FindingKind, message: string) => findings.push({ kind, table: name, partition: null, message })
-  const chain = chainOf(metadata)
+  const head = currentSnapshot(metadata)
+  const chain = head === undefined ? [] : [...ancestors(metadata, head)]
   const text: string | undefined = metadata.properties[markerProperty(pipeline)]
   const marker = text === undefined ? undefined : parseMarker(text)
   const droppedRows = Number(metadata.properties[DROPPED_ROWS_PROPERTY] ?? 0)
 
-  const { verdict, ahead } = judgeMarker(id.name, viewOf(metadata, pipeline), at)
+  const { verdict, ahead } = judgeMarker(id.name, viewOf(pipeline, metadata), at)
   if (verdict.verdict === 'Refuse') add('marker', `Table ${name} is not as the logs left it: ${verdict.why}.`)
   for (const message of regressions(chain, pipeline)) add('regression', `Table ${name}: ${message}`)
   for (const message of foreignChanges(chain, pipeline, droppedRows)) add('foreign', `Table ${name}: ${message}`)
@@ -70,36 +73,6 @@ function judgeMarker(name: string, view: TableView, { incarnation, last, newest 
   // Committed since the checkpoint was read: where it stands now is its need of now.
   const expected = ahead ? { need: n, base: need, body: n, last: newest } : { need, base, body: last.body?.n ?? 0, last: last.n }
   return { verdict: decideApply(view, { uuid, incarnation, ...expected }), ahead }
-}
-
-/** From the current snapshot back to the first that is left. */
-function chainOf(metadata: TableMetadata): readonly Snapshot[] {
-  const chain: Snapshot[] = []
-  for (let id = metadata['current-snapshot-id']; id !== undefined; ) {
-    const snapshot = snapshotById(metadata, id)
-    // A parent that names its child would have us walk for ever.
-    if (snapshot === undefined || chain.length > metadata.snapshots.length) break
-    chain.push(snapshot)
-    id = snapshot['parent-snapshot-id']
-  }
-  return chain
-}
-
-function viewOf(metadata: TableMetadata, pipeline: string): TableView {
-  const markerIn = (values: Readonly<Record<string, string>>) => {
-    const text: string | undefined = values[markerProperty(pipeline)]
-    return text === undefined ? undefined : parseMarker(text)
-  }
-  return {
-    uuid: metadata['table-uuid'],
-    marker: markerIn(metadata.properties),
-    current: metadata['current-snapshot-id'],
-    snapshot(id) {
-      const snapshot = snapshotById(metadata, id)
-      if (snapshot === undefined) return undefined
-      return { id, parent: snapshot['parent-snapshot-id'], marker: markerIn(snapshot.summary) }
-    },
-  }
 }
 
 function ours(chain: readonly Snapshot[], pipeline: string) {
